@@ -1,0 +1,6 @@
+//! ironspan: tracing for LLM agents. A Rust core, used from Python.
+//!
+//! Data flows one way: Python face -> record -> buffer -> collector -> sinks. Only `src/python/` knows PyO3; everything
+//! else is plain Rust and is tested without an interpreter.
+
+pub mod propagation;

@@ -1,0 +1,1 @@
+//! Context propagation: parsing and printing of carriers.

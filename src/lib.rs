@@ -3,4 +3,10 @@
 //! Data flows one way: Python face -> record -> buffer -> collector -> sinks. Only `src/python/` knows PyO3; everything
 //! else is plain Rust and is tested without an interpreter.
 
+pub mod buffer;
+pub mod finished;
+pub mod kind;
+pub mod ledger;
 pub mod propagation;
+pub mod sinks;
+pub mod tape;

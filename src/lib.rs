@@ -3,4 +3,7 @@
 //! Data flows one way: Python face -> record -> buffer -> collector -> sinks. Only `src/python/` knows PyO3; everything
 //! else is plain Rust and is tested without an interpreter.
 
+pub mod context;
+pub mod fork;
+pub mod ids;
 pub mod propagation;

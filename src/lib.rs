@@ -7,3 +7,4 @@ pub mod context;
 pub mod fork;
 pub mod ids;
 pub mod propagation;
+pub mod sampling;

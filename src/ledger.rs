@@ -161,6 +161,9 @@ pub struct Ledger {
     pub late_calls: AtomicU64,
 }
 
+/// The account of this process.
+pub static PROCESS: Ledger = Ledger::new();
+
 impl Ledger {
     /// A ledger at zero.
     #[must_use]

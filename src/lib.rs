@@ -6,6 +6,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod context;
+pub mod engine;
 pub mod finished;
 pub mod fork;
 pub mod ids;

@@ -62,3 +62,35 @@ digest() {
 # fresh STAMP VALUE / stamp STAMP VALUE: whether a step was done for this input, and note that it is.
 fresh() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 stamp() { mkdir -p "$(dirname "$1")" && printf '%s\n' "$2" >"$1"; }
+
+# other_pythons MAIN: one interpreter per further minor version of CPython that this machine has, newest last: the
+# python3.N on the PATH, and what pyenv installed whether selected or not.
+other_pythons() {
+    local seen minor candidate version
+    seen=$(python_version "$1" | cut -d. -f1,2)
+    for minor in {10..19}; do
+        for candidate in "python3.$minor" "$HOME/.pyenv/versions/3.$minor".*/bin/python; do
+            version=$(python_version "$candidate" | cut -d. -f1,2)
+            if [ -n "$version" ] && ! grep -qxF "$version" <<<"$seen"; then
+                seen+=$'\n'$version
+                "$candidate" -c 'import sys; print(sys.executable)'
+            fi
+        done
+    done
+}
+
+# step NAME COMMAND...: run one part of a longer job and go on after a failure, so that one run shows all of them.
+# finish: end with a failure if any step had one.
+FAILED=()
+step() {
+    local name=$1 begin=$SECONDS
+    shift
+    say "$name"
+    if "$@"; then
+        say "$name: ok ($((SECONDS - begin)) s)"
+    else
+        say "$name: FAILED ($((SECONDS - begin)) s)"
+        FAILED+=("$name")
+    fi
+}
+finish() { [ ${#FAILED[@]} = 0 ] || die "failed: ${FAILED[*]}"; }

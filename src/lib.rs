@@ -16,6 +16,8 @@ pub mod keys;
 pub mod kind;
 pub mod ledger;
 pub mod propagation;
+#[cfg(feature = "python")]
+mod python;
 pub mod record;
 pub mod resolve;
 pub mod sampling;

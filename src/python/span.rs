@@ -168,7 +168,7 @@ impl Span {
 
     /// Ends the span; the second time does nothing.
     #[inline]
-    fn finish(&self, outcome: Option<Outcome>, time: Option<u64>) {
+    fn close_at(&self, outcome: Option<Outcome>, time: Option<u64>) {
         let end = time.map_or_else(|| Moment::Ticks(clock::ticks()), Moment::Unix);
         let record = {
             let mut state = self.lock();
@@ -547,7 +547,7 @@ impl Span {
     #[pyo3(signature = (time = None))]
     fn end(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) {
         guard((), || {
-            slf.get().finish(None, unix_nano(time));
+            slf.get().close_at(None, unix_nano(time));
             super::after_end(slf.py());
         });
     }
@@ -635,17 +635,21 @@ impl Span {
         });
     }
 
+    /// Notes an outcome that no exception tells, without ending the span.
+    #[pyo3(signature = (outcome, /))]
+    fn _mark(&self, outcome: &str) {
+        guard((), || {
+            let outcome = outcome_of_word(outcome);
+            self.with_record(|record| record.outcome = outcome);
+        });
+    }
+
     /// Ends the span with an outcome that no exception tells: cancelled, interrupted, abandoned.
     #[pyo3(signature = (outcome, /))]
     fn _end_as(slf: &Bound<'_, Self>, outcome: &str) {
         guard((), || {
-            let outcome = match outcome {
-                "cancelled" => Outcome::Cancelled,
-                "interrupted" => Outcome::Interrupted,
-                "abandoned" => Outcome::Abandoned,
-                _ => Outcome::Error,
-            };
-            slf.get().finish(Some(outcome), None);
+            let outcome = outcome_of_word(outcome);
+            slf.get().close_at(Some(outcome), None);
             super::after_end(slf.py());
         });
     }
@@ -710,7 +714,7 @@ impl Span {
                 span.lock().entered = kept;
             }
         }
-        span.finish(None, None);
+        span.close_at(None, None);
         super::after_end(slf.py());
     }
 
@@ -761,6 +765,16 @@ pub(crate) fn link_entry(target: &Bound<'_, PyAny>, role: Option<&str>) -> Optio
     aside.end();
     aside.end();
     Some(aside)
+}
+
+fn outcome_of_word(word: &str) -> Outcome {
+    match word {
+        "ok" => Outcome::Ok,
+        "cancelled" => Outcome::Cancelled,
+        "interrupted" => Outcome::Interrupted,
+        "abandoned" => Outcome::Abandoned,
+        _ => Outcome::Error,
+    }
 }
 
 /// A time given by the caller: Unix nanoseconds as an integer. Anything else counts as not given.

@@ -688,14 +688,17 @@ impl Span {
     #[inline]
     fn enter_span(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let previous = current::get(py);
-        let started = slf.get().start_under(|| super::ambient_of(py, previous.as_ref()), None);
-        // A span that is open already may be entered too: start() first, `with` later.
-        let open = started || {
+        let phase = {
             let state = slf.get().lock();
-            state.phase == Phase::Running && state.entered.token.is_none()
+            // Entered twice: the second time changes nothing.
+            if state.entered.token.is_some() { Phase::Ended } else { state.phase }
         };
-        if open {
+        if phase == Phase::Ended {
+            return;
+        }
+        let previous = current::get(py);
+        // A span that is open already may be entered too: start() first, `with` later.
+        if phase == Phase::Running || slf.get().start_under(|| super::ambient_of(py, previous.as_ref()), None) {
             let entered = current::enter(slf.as_any(), previous);
             slf.get().lock().entered = entered;
         }
@@ -707,7 +710,13 @@ impl Span {
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);
         }
-        let entered = span.take_entered();
+        let entered = {
+            let mut state = span.lock();
+            if state.phase == Phase::Ended {
+                return state.count_late();
+            }
+            std::mem::take(&mut state.entered)
+        };
         if entered.token.is_some() {
             let kept = current::leave(slf.as_any(), entered);
             if kept.previous.is_some() {

@@ -5,6 +5,9 @@
 //! as `dropped{internal}`, so the ledger's identity holds whatever happens here.
 
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod worker;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};

@@ -6,6 +6,9 @@
 
 pub mod build;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod worker;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};

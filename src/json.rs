@@ -89,6 +89,14 @@ impl<'o> Writer<'o> {
         self.str(&text.to_str());
     }
 
+    /// Appends a word of a closed set: the limit on content must not make another word of it. A word that is no word at
+    /// all is cut where no vocabulary reaches.
+    pub fn word(&mut self, word: &str) {
+        let (kept, cut) = shorten(word, Some(256));
+        self.cut |= cut;
+        write_str(kept, self.out);
+    }
+
     /// Appends a key and its colon. Keys are not shortened: two could become one.
     pub fn key(&mut self, key: &str) {
         write_str(key, self.out);
@@ -222,7 +230,9 @@ impl<'o> Writer<'o> {
 /// Whether text is an integer by the grammar of JSON.
 fn is_integer(digits: &str) -> bool {
     let digits = digits.strip_prefix('-').unwrap_or(digits);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'))
+    !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'))
 }
 
 /// Appends a double. JSON has no NaN and no infinities: they become the strings that OTLP JSON uses for them.

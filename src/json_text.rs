@@ -67,7 +67,7 @@ impl Copier<'_, '_> {
                     None
                 }
             };
-            let mut closed = true;
+            let mut opened_only = false;
             if let Some((open, close)) = opened {
                 if depth == MAX_DEPTH {
                     return None;
@@ -76,10 +76,13 @@ impl Copier<'_, '_> {
                 if self.punctuation(close).is_none() {
                     objects = objects & !(1 << depth) | u64::from(open == b'{') << depth;
                     depth += 1;
-                    closed = false;
+                    opened_only = true;
                 }
             }
-            while closed {
+            loop {
+                if opened_only {
+                    break;
+                }
                 let Some(inner) = depth.checked_sub(1) else {
                     self.skip_space();
                     return self.peek().is_none().then_some(());
@@ -214,14 +217,17 @@ mod tests {
 
     #[test]
     fn json_is_copied_without_white_space_and_with_order_and_numbers_as_they_were() {
-        let text = " { \"b\" : [ 1.50 , -0 , 1e2 , true , null , { } , [ ] ] ,\n\"a\" : \"x\\n\\u00e9\\ud83d\\ude00\" } ";
+        let text =
+            " { \"b\" : [ 1.50 , -0 , 1e2 , true , null , { } , [ ] ] ,\n\"a\" : \"x\\n\\u00e9\\ud83d\\ude00\" } ";
         let expected = r#"{"b":[1.50,-0,1e2,true,null,{},[]],"a":"x\n\u00e9\ud83d\ude00"}"#;
         assert_eq!(copied(text, None).as_deref(), Some(expected));
     }
 
     #[test]
     fn what_is_not_json_leaves_nothing_behind() {
-        for text in ["", "{", "{'a':1}", "[1,]", "{\"a\"}", "01", "1 2", "nul", "\"\\ud800\"", "\"\u{1}\"", "1e999", "é"] {
+        for text in
+            ["", "{", "{'a':1}", "[1,]", "{\"a\"}", "01", "1 2", "nul", "\"\\ud800\"", "\"\u{1}\"", "1e999", "é"]
+        {
             assert_eq!(copied(text, None), None, "{text}");
         }
         assert_eq!(copied(&"[".repeat(100_000), None), None);

@@ -12,6 +12,7 @@ pub mod finished;
 pub mod fork;
 pub mod ids;
 pub mod json;
+mod json_text;
 pub mod keys;
 pub mod kind;
 pub mod ledger;

@@ -4,9 +4,13 @@
 //! else is plain Rust and is tested without an interpreter.
 
 pub mod buffer;
+pub mod context;
 pub mod finished;
+pub mod fork;
+pub mod ids;
 pub mod kind;
 pub mod ledger;
 pub mod propagation;
+pub mod sampling;
 pub mod sinks;
 pub mod tape;

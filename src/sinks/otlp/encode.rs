@@ -2,7 +2,7 @@
 //! protobuf bytes. JSON is made from the same structs in [`super::json`], so both encodings carry the same fields.
 //!
 //! The structs are filled directly and not by way of `opentelemetry_sdk::SpanData`: `opentelemetry::Value` knows no maps,
-//! no bytes and no mixed lists, all of which OTLP has (`AnyValue`) and GenAI messages need.
+//! no bytes and no mixed lists, all of which OTLP has (`AnyValue`) and model messages need.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Wire;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
@@ -15,7 +15,7 @@ use crate::finished::{Attributes, EventView, LinkView, OwnedValue, Resource, Spa
 use crate::kind::Outcome;
 use crate::sinks::Delivery;
 
-/// Containers nested deeper than this become an empty value (OpenTelemetry specification, AttributeValueDepthLimit).
+/// Containers nested deeper than this become an empty value (OpenTelemetry specification, `AttributeValueDepthLimit`).
 const DEPTH_LIMIT: usize = 64;
 
 /// What the step is, on every span.
@@ -138,7 +138,7 @@ fn key_value(key: &str, value: Option<Wire>) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value }), ..KeyValue::default() }
 }
 
-/// `None` is the empty AnyValue.
+/// `None` is the empty `AnyValue`.
 fn any(value: Value<'_>, depth: usize) -> Option<Wire> {
     Some(match value {
         Value::Null => return None,
@@ -211,7 +211,7 @@ impl Long<'_> {
         match self {
             Self::Text(text) => {
                 if text.len() > cap {
-                    text.truncate(text.floor_char_boundary(cap));
+                    text.truncate((0..=cap).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0));
                 }
             }
             Self::Bytes(bytes) => bytes.truncate(cap),
@@ -250,7 +250,7 @@ fn each_long_value(value: Option<&mut AnyValue>, visit: &mut impl FnMut(Long<'_>
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests: a failure here is the finding")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure here is the finding")]
 mod tests {
     use std::sync::Arc;
 
@@ -428,7 +428,7 @@ mod tests {
             tape.str("long");
             tape.list();
             tape.str(&"é".repeat(50_000));
-            tape.bytes(&[7; 30_000]);
+            tape.bytes(&vec![7; 30_000]);
             tape.end();
         }));
         assert!(shorten(&mut data, 20_000));

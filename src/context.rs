@@ -36,25 +36,14 @@ impl SpanContext {
     #[inline]
     #[must_use]
     pub const fn new(trace_id: TraceId, span_id: SpanId, flags: u8) -> Self {
-        Self {
-            trace_id,
-            span_id,
-            flags,
-            remote: false,
-            debug: false,
-            trace_state: None,
-        }
+        Self { trace_id, span_id, flags, remote: false, debug: false, trace_state: None }
     }
 
     /// The context of a new local child: same trace, flags, debug mark and `tracestate`, another span.
     #[inline]
     #[must_use]
     pub fn child(&self, span_id: SpanId) -> Self {
-        Self {
-            span_id,
-            remote: false,
-            ..self.clone()
-        }
+        Self { span_id, remote: false, ..self.clone() }
     }
 
     /// Both ids are other than zero.
@@ -132,17 +121,13 @@ impl Baggage {
                 None => list.push(entry),
             }
         }
-        Self {
-            entries: (!list.is_empty()).then(|| list.into()),
-        }
+        Self { entries: (!list.is_empty()).then(|| list.into()) }
     }
 
     /// The value under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter()
-            .find(|entry| &*entry.key == key)
-            .map(|entry| &*entry.value)
+        self.iter().find(|entry| &*entry.key == key).map(|entry| &*entry.value)
     }
 
     /// The entries in order.
@@ -167,11 +152,7 @@ impl Baggage {
     /// `propagation::baggage`.
     #[must_use]
     pub fn with(&self, key: &str, value: &str) -> Self {
-        self.merged([BaggageEntry {
-            key: key.into(),
-            value: value.into(),
-            metadata: "".into(),
-        }])
+        self.merged([BaggageEntry { key: key.into(), value: value.into(), metadata: "".into() }])
     }
 
     /// This baggage with all of `entries` set; theirs win.
@@ -201,9 +182,7 @@ impl<'a> IntoIterator for &'a Baggage {
 
 impl fmt::Debug for Baggage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.iter().map(|entry| (&entry.key, &entry.value)))
-            .finish()
+        f.debug_map().entries(self.iter().map(|entry| (&entry.key, &entry.value))).finish()
     }
 }
 
@@ -221,39 +200,16 @@ mod tests {
     }
 
     fn entry(key: &str, value: &str) -> BaggageEntry {
-        BaggageEntry {
-            key: key.into(),
-            value: value.into(),
-            metadata: "".into(),
-        }
+        BaggageEntry { key: key.into(), value: value.into(), metadata: "".into() }
     }
 
     #[test]
     fn traceparent_carries_known_flags_only() {
         let expected = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
-        for (flags, written) in [
-            (0, '0'),
-            (1, '1'),
-            (2, '2'),
-            (3, '3'),
-            (0xff, '3'),
-            (9, '1'),
-            (0xfc, '0'),
-        ] {
-            assert_eq!(
-                context(flags).traceparent(),
-                format!("{expected}{written}"),
-                "{flags:#x}"
-            );
+        for (flags, written) in [(0, '0'), (1, '1'), (2, '2'), (3, '3'), (0xff, '3'), (9, '1'), (0xfc, '0')] {
+            assert_eq!(context(flags).traceparent(), format!("{expected}{written}"), "{flags:#x}");
         }
-        assert!(
-            !SpanContext {
-                debug: true,
-                ..context(0)
-            }
-            .traceparent()
-            .ends_with('1')
-        );
+        assert!(!SpanContext { debug: true, ..context(0) }.traceparent().ends_with('1'));
     }
 
     #[test]
@@ -266,33 +222,15 @@ mod tests {
     #[test]
     fn a_zero_id_makes_a_context_invalid() {
         assert!(context(0).is_valid());
-        assert!(
-            !SpanContext {
-                trace_id: TraceId::INVALID,
-                ..context(0)
-            }
-            .is_valid()
-        );
+        assert!(!SpanContext { trace_id: TraceId::INVALID, ..context(0) }.is_valid());
         assert!(!context(0).child(SpanId::INVALID).is_valid());
     }
 
     #[test]
     fn a_child_is_local_and_keeps_what_belongs_to_the_trace() {
-        let parent = SpanContext {
-            remote: true,
-            debug: true,
-            trace_state: Some("a=1".into()),
-            ..context(3)
-        };
+        let parent = SpanContext { remote: true, debug: true, trace_state: Some("a=1".into()), ..context(3) };
         let child = parent.child(SpanId::from_u64(1));
-        assert_eq!(
-            child,
-            SpanContext {
-                span_id: SpanId::from_u64(1),
-                remote: false,
-                ..parent
-            }
-        );
+        assert_eq!(child, SpanContext { span_id: SpanId::from_u64(1), remote: false, ..parent });
     }
 
     #[test]
@@ -303,10 +241,7 @@ mod tests {
     #[test]
     fn repeated_baggage_keys_keep_the_first_place_and_the_last_value() {
         let baggage = Baggage::from_entries([entry("a", "1"), entry("b", "2"), entry("a", "3")]);
-        let flat: Vec<_> = baggage
-            .iter()
-            .map(|entry| (&*entry.key, &*entry.value))
-            .collect();
+        let flat: Vec<_> = baggage.iter().map(|entry| (&*entry.key, &*entry.value)).collect();
         assert_eq!(flat, [("a", "3"), ("b", "2")]);
     }
 
@@ -315,10 +250,7 @@ mod tests {
         let one = Baggage::new().with("a", "1");
         let two = one.with("A", "2");
         assert_eq!((one.len(), two.len()), (1, 2));
-        assert_eq!(
-            (two.get("a"), two.get("A"), two.get("b")),
-            (Some("1"), Some("2"), None)
-        );
+        assert_eq!((two.get("a"), two.get("A"), two.get("b")), (Some("1"), Some("2"), None));
         assert!(one.without("a").is_empty());
         assert_eq!(one.without("b"), one);
         assert!(Baggage::new().is_empty());

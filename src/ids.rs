@@ -123,9 +123,7 @@ macro_rules! id_type {
                 if decode_hex(text.as_bytes(), &mut bytes, false) {
                     Ok(Self(bytes))
                 } else {
-                    Err(ParseIdError {
-                        expected: $bytes * 2,
-                    })
+                    Err(ParseIdError { expected: $bytes * 2 })
                 }
             }
         }
@@ -139,10 +137,7 @@ impl TraceId {
     /// The lower eight bytes: what ratio samplers look at.
     #[inline]
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the lower half is what is asked for"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
     pub const fn low_u64(self) -> u64 {
         self.to_u128() as u64
     }
@@ -150,11 +145,7 @@ impl TraceId {
 
 const fn hex_byte(nibble: u8) -> u8 {
     let nibble = nibble & 0xf;
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        b'a' - 10 + nibble
-    }
+    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
 }
 
 const fn hex_digit(nibble: u8) -> char {
@@ -316,11 +307,7 @@ fn special_trace_id() -> TraceId {
 
 #[cold]
 fn special_span_id() -> SpanId {
-    if MODE.load(Ordering::Relaxed) & COUNTED != 0 {
-        SpanId::from_u64(count(&NEXT_SPAN))
-    } else {
-        os_span_id()
-    }
+    if MODE.load(Ordering::Relaxed) & COUNTED != 0 { SpanId::from_u64(count(&NEXT_SPAN)) } else { os_span_id() }
 }
 
 /// The next number, skipping zero at the start and when the counter wraps.
@@ -372,20 +359,12 @@ mod tests {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::spawn(|| {
-                    (0..20_000)
-                        .map(|_| (generate_trace_id(), generate_span_id()))
-                        .collect::<Vec<_>>()
+                    (0..20_000).map(|_| (generate_trace_id(), generate_span_id())).collect::<Vec<_>>()
                 })
             })
             .collect();
-        let ids: Vec<_> = threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect();
-        assert!(
-            ids.iter()
-                .all(|(trace, span)| trace.is_valid() && span.is_valid())
-        );
+        let ids: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert!(ids.iter().all(|(trace, span)| trace.is_valid() && span.is_valid()));
         let traces: HashSet<_> = ids.iter().map(|(trace, _)| trace.low_u64()).collect();
         let spans: HashSet<_> = ids.iter().map(|(_, span)| *span).collect();
         assert_eq!((traces.len(), spans.len()), (80_000, 80_000));
@@ -401,27 +380,16 @@ mod tests {
                 *count += u32::from(id >> bit & 1 == 1);
             }
         }
-        assert!(
-            set.iter().all(|count| (1728..=2368).contains(count)),
-            "{set:?}"
-        );
+        assert!(set.iter().all(|count| (1728..=2368).contains(count)), "{set:?}");
     }
 
     #[test]
     fn another_epoch_seeds_the_generator_again() {
-        let generator = Generator {
-            state: Cell::new(0),
-            key: Cell::new(0),
-            seeded: Cell::new(0),
-        };
+        let generator = Generator { state: Cell::new(0), key: Cell::new(0), seeded: Cell::new(0) };
         generator.ready();
         let (copied, key) = (generator.state.get(), generator.key.get());
         generator.ready();
-        assert_eq!(
-            generator.state.get(),
-            copied,
-            "the same epoch keeps the state"
-        );
+        assert_eq!(generator.state.get(), copied, "the same epoch keeps the state");
         generator.seeded.set(u64::from(fork::epoch()));
         generator.ready();
         assert_ne!(generator.state.get(), copied);
@@ -461,10 +429,7 @@ mod tests {
         let trace = TraceId::from_u128(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
         assert_eq!(trace.to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(format!("{trace:x}"), trace.to_string());
-        assert_eq!(
-            format!("{:?}", SpanId::from_u64(0xab)),
-            "SpanId(00000000000000ab)"
-        );
+        assert_eq!(format!("{:?}", SpanId::from_u64(0xab)), "SpanId(00000000000000ab)");
         assert_eq!(trace.low_u64(), 0x8448_eb21_1c80_319c);
         assert_eq!(trace.to_bytes().first(), Some(&0x0a));
     }
@@ -472,29 +437,15 @@ mod tests {
     #[test]
     fn only_the_printed_form_parses() {
         let good = "b7ad6b7169203331";
-        assert_eq!(
-            good.parse::<SpanId>().unwrap().to_u64(),
-            0xb7ad_6b71_6920_3331
-        );
-        for bad in [
-            "",
-            "b7ad6b716920333",
-            "b7ad6b71692033311",
-            "B7ad6b7169203331",
-            "b7ad6b716920333g",
-            " 7ad6b7169203331",
-        ] {
+        assert_eq!(good.parse::<SpanId>().unwrap().to_u64(), 0xb7ad_6b71_6920_3331);
+        for bad in
+            ["", "b7ad6b716920333", "b7ad6b71692033311", "B7ad6b7169203331", "b7ad6b716920333g", " 7ad6b7169203331"]
+        {
             assert!(bad.parse::<SpanId>().is_err(), "{bad:?}");
         }
-        assert_eq!(
-            "x".parse::<TraceId>().unwrap_err().to_string(),
-            "expected 32 lowercase hex characters"
-        );
+        assert_eq!("x".parse::<TraceId>().unwrap_err().to_string(), "expected 32 lowercase hex characters");
         assert!(!"0000000000000000".parse::<SpanId>().unwrap().is_valid());
-        assert_eq!(
-            SpanId::from_hex_any_case("B7AD6b7169203331"),
-            good.parse().ok()
-        );
+        assert_eq!(SpanId::from_hex_any_case("B7AD6b7169203331"), good.parse().ok());
     }
 
     proptest! {

@@ -4,13 +4,19 @@
 //! else is plain Rust and is tested without an interpreter.
 
 pub mod buffer;
+pub mod clock;
 pub mod context;
 pub mod finished;
 pub mod fork;
 pub mod ids;
+pub mod json;
+pub mod keys;
 pub mod kind;
 pub mod ledger;
 pub mod propagation;
+pub mod record;
+pub mod resolve;
 pub mod sampling;
+pub mod semconv;
 pub mod sinks;
 pub mod tape;

@@ -30,9 +30,7 @@ pub enum SamplerError {
     )]
     Remote(&'static str),
     /// A ratio that is no number from 0 to 1.
-    #[error(
-        "sampling ratio {0:?} is not a number from 0 to 1; write 0.25 to keep a quarter of the traces"
-    )]
+    #[error("sampling ratio {0:?} is not a number from 0 to 1; write 0.25 to keep a quarter of the traces")]
     Ratio(String),
 }
 
@@ -59,10 +57,7 @@ enum Root {
 impl Default for Sampler {
     /// `parentbased_always_on`, the default of the OpenTelemetry SDK specification.
     fn default() -> Self {
-        Self {
-            root: Root::On,
-            parent_based: true,
-        }
+        Self { root: Root::On, parent_based: true }
     }
 }
 
@@ -84,9 +79,7 @@ impl Sampler {
             "always_on" => Root::On,
             "always_off" => Root::Off,
             "traceidratio" => match arg.map(str::trim).filter(|arg| !arg.is_empty()) {
-                Some(text) => {
-                    Root::ratio(text.parse().map_err(|_| SamplerError::Ratio(text.into()))?)?
-                }
+                Some(text) => Root::ratio(text.parse().map_err(|_| SamplerError::Ratio(text.into()))?)?,
                 None => Root::ratio(1.0)?,
             },
             "jaeger_remote" if parent_based => {
@@ -105,15 +98,8 @@ impl Sampler {
     ///
     /// [`SamplerError::Ratio`] outside 0..=1 and for NaN.
     pub fn from_ratio(ratio: f64) -> Result<Self, SamplerError> {
-        let root = if ratio.to_bits() == 1.0_f64.to_bits() {
-            Root::On
-        } else {
-            Root::ratio(ratio)?
-        };
-        Ok(Self {
-            root,
-            parent_based: true,
-        })
+        let root = if ratio.to_bits() == 1.0_f64.to_bits() { Root::On } else { Root::ratio(ratio)? };
+        Ok(Self { root, parent_based: true })
     }
 
     /// Whether to record a span of `trace_id` under `parent`. A parent with a zero id counts as none.
@@ -166,11 +152,7 @@ impl Sampler {
             Root::Off => "AlwaysOffSampler".into(),
             Root::Ratio { ratio, .. } => format!("TraceIdRatioBased{{{ratio}}}").into(),
         };
-        if self.parent_based {
-            format!("ParentBased{{root:{root}}}").into()
-        } else {
-            root
-        }
+        if self.parent_based { format!("ParentBased{{root:{root}}}").into() } else { root }
     }
 }
 
@@ -207,8 +189,7 @@ mod tests {
     /// Decisions without a parent, with an unsampled and with a sampled one.
     fn decisions(sampler: Sampler) -> [bool; 3] {
         let trace = TraceId::from_u128(u128::from(u64::MAX));
-        [None, Some(parent(2)), Some(parent(3))]
-            .map(|parent| sampler.decide(parent.as_ref(), trace))
+        [None, Some(parent(2)), Some(parent(3))].map(|parent| sampler.decide(parent.as_ref(), trace))
     }
 
     #[test]
@@ -220,25 +201,10 @@ mod tests {
             ("traceidratio", Some("0"), [false; 3], Some(false)),
             ("traceidratio", Some("0.5"), [false; 3], None),
             ("parentbased_always_on", None, [true, false, true], None),
-            (
-                "parentbased_always_off",
-                Some("ignored"),
-                [false, false, true],
-                None,
-            ),
-            (
-                "parentbased_traceidratio",
-                Some("0.5"),
-                [false, false, true],
-                None,
-            ),
+            ("parentbased_always_off", Some("ignored"), [false, false, true], None),
+            ("parentbased_traceidratio", Some("0.5"), [false, false, true], None),
             ("parentbased_traceidratio", None, [true, false, true], None),
-            (
-                " ParentBased_Always_ON ",
-                Some(""),
-                [true, false, true],
-                None,
-            ),
+            (" ParentBased_Always_ON ", Some(""), [true, false, true], None),
         ] {
             let sampler = sampler(name, arg);
             assert_eq!(decisions(sampler), expected, "{name} {arg:?}");
@@ -267,10 +233,7 @@ mod tests {
             (1.0, 1 << 64),
         ] {
             let found = Root::ratio(ratio).unwrap();
-            assert!(
-                matches!(found, Root::Ratio { bound: b, .. } if b == bound),
-                "{ratio}: {found:?}"
-            );
+            assert!(matches!(found, Root::Ratio { bound: b, .. } if b == bound), "{ratio}: {found:?}");
         }
     }
 
@@ -291,21 +254,14 @@ mod tests {
     #[test]
     fn random_traces_are_kept_in_the_asked_share() {
         let quarter = Sampler::from_ratio(0.25).unwrap();
-        let kept = (0..20_000)
-            .filter(|_| quarter.decide(None, generate_trace_id()))
-            .count();
+        let kept = (0..20_000).filter(|_| quarter.decide(None, generate_trace_id())).count();
         assert!((4300..=5700).contains(&kept), "{kept}");
     }
 
     #[test]
     fn a_parent_with_a_zero_id_is_no_parent() {
-        let invalid = SpanContext {
-            trace_id: TraceId::INVALID,
-            ..parent(1)
-        };
-        assert!(
-            !sampler("parentbased_always_off", None).decide(Some(&invalid), TraceId::from_u128(1))
-        );
+        let invalid = SpanContext { trace_id: TraceId::INVALID, ..parent(1) };
+        assert!(!sampler("parentbased_always_off", None).decide(Some(&invalid), TraceId::from_u128(1)));
     }
 
     #[test]
@@ -320,14 +276,9 @@ mod tests {
     #[test]
     fn bad_ratios_are_refused_with_the_value_and_the_cure() {
         for ratio in [-0.1, 1.000_001, f64::NAN, f64::INFINITY] {
-            assert!(
-                matches!(Sampler::from_ratio(ratio), Err(SamplerError::Ratio(_))),
-                "{ratio}"
-            );
+            assert!(matches!(Sampler::from_ratio(ratio), Err(SamplerError::Ratio(_))), "{ratio}");
         }
-        let text = Sampler::from_name("traceidratio", Some("half"))
-            .unwrap_err()
-            .to_string();
+        let text = Sampler::from_name("traceidratio", Some("half")).unwrap_err().to_string();
         assert!(text.contains("\"half\"") && text.contains("0.25"), "{text}");
         assert!(Sampler::from_name("traceidratio", Some("1.5")).is_err());
     }
@@ -338,36 +289,19 @@ mod tests {
             let error = Sampler::from_name(name, None).unwrap_err();
             assert_eq!(error, SamplerError::Remote(name));
             assert!(error.to_string().contains("remote service"), "{error}");
-            assert!(
-                error.to_string().contains("parentbased_traceidratio"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("parentbased_traceidratio"), "{error}");
         }
-        for name in [
-            "",
-            "sometimes",
-            "parentbased_",
-            "parentbased_xray",
-            "parentbased_parentbased_always_on",
-        ] {
+        for name in ["", "sometimes", "parentbased_", "parentbased_xray", "parentbased_parentbased_always_on"] {
             let error = Sampler::from_name(name, None).unwrap_err();
             assert!(matches!(error, SamplerError::Unknown(_)), "{name}");
-            assert!(
-                error
-                    .to_string()
-                    .contains("always_on, always_off, traceidratio"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("always_on, always_off, traceidratio"), "{error}");
         }
     }
 
     #[test]
     fn descriptions_name_the_root_and_its_ratio() {
         assert_eq!(sampler("always_on", None).description(), "AlwaysOnSampler");
-        assert_eq!(
-            Sampler::from_ratio(0.25).unwrap().description(),
-            "ParentBased{root:TraceIdRatioBased{0.25}}"
-        );
+        assert_eq!(Sampler::from_ratio(0.25).unwrap().description(), "ParentBased{root:TraceIdRatioBased{0.25}}");
         assert_eq!(Sampler::from_ratio(1.0).unwrap(), Sampler::default());
     }
 }

@@ -12,18 +12,12 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 
 use crate::finished::{Attributes, EventView, LinkView, OwnedValue, Resource, SpanView, Value};
+use crate::keys::names;
 use crate::kind::Outcome;
 use crate::sinks::Delivery;
 
 /// Containers nested deeper than this become an empty value (OpenTelemetry specification, `AttributeValueDepthLimit`).
 const DEPTH_LIMIT: usize = 64;
-
-/// What the step is, on every span.
-const KIND: &str = "ironspan.kind";
-/// How the span ended, when OTLP's status has no word for it.
-const STATUS: &str = "ironspan.status";
-/// Marks a span whose texts were shortened because the receiver takes no request of its size.
-pub const TRUNCATED: &str = "ironspan.truncated";
 
 /// The spans of some deliveries of one resource as one OTLP message: one `ResourceSpans` with one `ScopeSpans`.
 ///
@@ -71,16 +65,6 @@ fn envelope(resource: &Resource, spans: Vec<Span>) -> TracesData {
 
 fn span(view: &SpanView<'_>) -> Span {
     let head = view.head();
-    let mut attributes = key_values(view.attributes(), 0);
-    let mut say = |key: &str, word: &str| {
-        if !attributes.iter().any(|pair| pair.key == key) {
-            attributes.push(key_value(key, Some(Wire::StringValue(word.to_owned()))));
-        }
-    };
-    say(KIND, head.kind.name());
-    if !matches!(head.outcome, Outcome::Ok | Outcome::Error) {
-        say(STATUS, head.outcome.name());
-    }
     Span {
         trace_id: head.trace_id.to_bytes().to_vec(),
         span_id: head.span_id.to_bytes().to_vec(),
@@ -91,7 +75,7 @@ fn span(view: &SpanView<'_>) -> Span {
         kind: i32::from(head.span_kind as u8),
         start_time_unix_nano: head.start_unix_nano,
         end_time_unix_nano: head.end_unix_nano.max(head.start_unix_nano),
-        attributes,
+        attributes: key_values(view.attributes(), 0),
         dropped_attributes_count: head.dropped_attributes,
         events: view.events().map(|view| event(&view)).collect(),
         dropped_events_count: head.dropped_events,
@@ -168,13 +152,13 @@ fn owned(value: &OwnedValue) -> Wire {
 }
 
 /// Shortens the longest texts and byte strings of `data`, evenly, until its protobuf form has at most `limit` bytes, and
-/// marks every span with [`TRUNCATED`]. Keys, ids, numbers and the resource stay as they are.
+/// marks every span with [`names::TRUNCATED`]. Keys, ids, numbers and the resource stay as they are.
 ///
 /// Returns false, with `data` shortened as far as that goes, when what has to stay is larger than `limit`.
 pub fn shorten(data: &mut TracesData, limit: usize) -> bool {
     for span in spans_mut(data) {
-        if !span.attributes.iter().any(|pair| pair.key == TRUNCATED) {
-            span.attributes.push(key_value(TRUNCATED, Some(Wire::BoolValue(true))));
+        if !span.attributes.iter().any(|pair| pair.key == names::TRUNCATED) {
+            span.attributes.push(key_value(names::TRUNCATED, Some(Wire::BoolValue(true))));
         }
     }
     let mut cap = 0;
@@ -257,7 +241,7 @@ mod tests {
     use super::*;
     use crate::finished::{Batch, BatchBuilder};
     use crate::ids::{SpanId, TraceId};
-    use crate::kind::{Kind, SpanKind};
+    use crate::kind::SpanKind;
     use crate::ledger::Ledger;
     use crate::sinks::Destination;
     use crate::sinks::otlp::testing;
@@ -291,7 +275,6 @@ mod tests {
     fn every_field_of_a_span_arrives() {
         let mut head = testing::head(7);
         head.parent_id = Some(SpanId::from_u64(0x0102_0304_0506_0708));
-        head.kind = Kind::Generation;
         head.span_kind = SpanKind::Client;
         head.outcome = Outcome::Error;
         head.flags = 0x301;
@@ -328,7 +311,6 @@ mod tests {
         let dropped = (span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count);
         assert_eq!(dropped, (1, 2, 3));
         assert_eq!(value(&span.attributes, "n"), Some(&Wire::IntValue(-5)));
-        assert_eq!(value(&span.attributes, "ironspan.kind"), Some(&text("generation")));
         assert_eq!(span.status, Some(Status { message: "no key".to_owned(), code: 2 }));
         let event = &span.events[0];
         assert_eq!((event.time_unix_nano, event.name.as_str(), event.dropped_attributes_count), (99, "retry", 4));
@@ -386,30 +368,13 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_other_than_error_leave_the_status_unset_and_keep_their_word() {
-        for (outcome, word) in [
-            (Outcome::Ok, None),
-            (Outcome::Cancelled, Some("cancelled")),
-            (Outcome::Interrupted, Some("interrupted")),
-            (Outcome::Abandoned, Some("abandoned")),
-        ] {
+    fn outcomes_other_than_error_leave_the_status_unset() {
+        for outcome in [Outcome::Ok, Outcome::Cancelled, Outcome::Interrupted, Outcome::Abandoned] {
             let mut head = testing::head(0);
             head.outcome = outcome;
             let data = encoded(testing::one(head, |_| {}));
             assert_eq!(only_span(&data).status, Some(Status::default()));
-            assert_eq!(value(&only_span(&data).attributes, "ironspan.status"), word.map(text).as_ref());
         }
-    }
-
-    #[test]
-    fn a_kind_that_is_an_attribute_already_is_not_written_twice() {
-        let data = encoded(testing::one(testing::head(0), |tape| {
-            tape.str("ironspan.kind");
-            tape.str("tool");
-        }));
-        let kinds: Vec<_> = only_span(&data).attributes.iter().filter(|pair| pair.key == "ironspan.kind").collect();
-        assert_eq!(kinds.len(), 1);
-        assert_eq!(value(&only_span(&data).attributes, "ironspan.kind"), Some(&text("tool")));
     }
 
     #[test]
@@ -435,7 +400,7 @@ mod tests {
         assert!(data.encoded_len() <= 20_000 && data.encoded_len() > 10_000, "{}", data.encoded_len());
         let span = only_span(&data);
         assert_eq!(value(&span.attributes, "short"), Some(&text("stays")));
-        assert_eq!(value(&span.attributes, TRUNCATED), Some(&Wire::BoolValue(true)));
+        assert_eq!(value(&span.attributes, names::TRUNCATED), Some(&Wire::BoolValue(true)));
         assert_eq!(TracesData::decode(to_protobuf(&data).as_slice()).unwrap(), data);
         assert!(!shorten(&mut data, 50), "ids and keys alone are larger");
     }

@@ -9,51 +9,53 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
 
+use crate::json::{write_base64, write_float, write_str};
+
 /// `data` as one line of JSON, without a line feed at the end: the body of a request with `application/json`, and one
 /// line of an OTLP JSON lines file (OpenTelemetry specification, file exporter).
 #[must_use]
 pub fn to_json(data: &TracesData) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
+    let mut out = String::with_capacity(1024);
     object(&mut out, |out| out.list("resourceSpans", &data.resource_spans, resource_spans));
-    out
+    out.into_bytes()
 }
 
 /// The members of a JSON object that is being written.
 struct Members<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut String,
     first: bool,
 }
 
-fn object(out: &mut Vec<u8>, write: impl FnOnce(&mut Members<'_>)) {
-    out.push(b'{');
+fn object(out: &mut String, write: impl FnOnce(&mut Members<'_>)) {
+    out.push('{');
     write(&mut Members { out, first: true });
-    out.push(b'}');
+    out.push('}');
 }
 
-fn array<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
-    out.push(b'[');
+fn array<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)) {
+    out.push('[');
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
-            out.push(b',');
+            out.push(',');
         }
         write(out, item);
     }
-    out.push(b']');
+    out.push(']');
 }
 
 impl Members<'_> {
     /// Writes a key; the caller writes its value.
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+    fn key(&mut self, key: &str) -> &mut String {
         if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
+            self.out.push(',');
         }
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.out.push('"');
+        self.out.push_str(key);
+        self.out.push_str("\":");
         self.out
     }
 
-    fn list<T>(&mut self, key: &str, items: &[T], write: impl FnMut(&mut Vec<u8>, &T)) {
+    fn list<T>(&mut self, key: &str, items: &[T], write: impl FnMut(&mut String, &T)) {
         if !items.is_empty() {
             array(self.key(key), items, write);
         }
@@ -61,18 +63,18 @@ impl Members<'_> {
 
     fn text(&mut self, key: &str, value: &str) {
         if !value.is_empty() {
-            text(self.key(key), value);
+            write_str(value, self.key(key));
         }
     }
 
     fn hex(&mut self, key: &str, bytes: &[u8]) {
         if !bytes.is_empty() {
             let out = self.key(key);
-            out.push(b'"');
+            out.push('"');
             for byte in bytes {
-                out.extend([hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
+                out.extend([byte >> 4, byte & 0xf].map(hex_digit));
             }
-            out.push(b'"');
+            out.push('"');
         }
     }
 
@@ -94,26 +96,21 @@ impl Members<'_> {
     }
 }
 
-fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) }
+fn hex_digit(nibble: u8) -> char {
+    char::from(if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) })
 }
 
-fn int(out: &mut Vec<u8>, value: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+fn int(out: &mut String, value: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
-fn quoted_int(out: &mut Vec<u8>, value: impl itoa::Integer) {
-    out.push(b'"');
+fn quoted_int(out: &mut String, value: impl itoa::Integer) {
+    out.push('"');
     int(out, value);
-    out.push(b'"');
+    out.push('"');
 }
 
-fn text(out: &mut Vec<u8>, value: &str) {
-    // Strings always serialise, and writing to a vector cannot fail.
-    let _ = serde_json::to_writer(out, value);
-}
-
-fn resource_spans(out: &mut Vec<u8>, data: &ResourceSpans) {
+fn resource_spans(out: &mut String, data: &ResourceSpans) {
     object(out, |out| {
         if let Some(resource) = &data.resource {
             object(out.key("resource"), |out| {
@@ -126,7 +123,7 @@ fn resource_spans(out: &mut Vec<u8>, data: &ResourceSpans) {
     });
 }
 
-fn scope_spans(out: &mut Vec<u8>, data: &ScopeSpans) {
+fn scope_spans(out: &mut String, data: &ScopeSpans) {
     object(out, |out| {
         if let Some(InstrumentationScope { name, version, attributes, dropped_attributes_count }) = &data.scope {
             object(out.key("scope"), |out| {
@@ -141,7 +138,7 @@ fn scope_spans(out: &mut Vec<u8>, data: &ScopeSpans) {
     });
 }
 
-fn span(out: &mut Vec<u8>, span: &Span) {
+fn span(out: &mut String, span: &Span) {
     object(out, |out| {
         out.hex("traceId", &span.trace_id);
         out.hex("spanId", &span.span_id);
@@ -149,7 +146,7 @@ fn span(out: &mut Vec<u8>, span: &Span) {
         out.hex("parentSpanId", &span.parent_span_id);
         out.u32("flags", span.flags);
         // Some readers want the key even when the name is empty.
-        text(out.key("name"), &span.name);
+        write_str(&span.name, out.key("name"));
         out.i32("kind", span.kind);
         out.u64("startTimeUnixNano", span.start_time_unix_nano);
         out.u64("endTimeUnixNano", span.end_time_unix_nano);
@@ -168,16 +165,16 @@ fn span(out: &mut Vec<u8>, span: &Span) {
     });
 }
 
-fn event(out: &mut Vec<u8>, event: &Event) {
+fn event(out: &mut String, event: &Event) {
     object(out, |out| {
         out.u64("timeUnixNano", event.time_unix_nano);
-        text(out.key("name"), &event.name);
+        write_str(&event.name, out.key("name"));
         out.list("attributes", &event.attributes, key_value);
         out.u32("droppedAttributesCount", event.dropped_attributes_count);
     });
 }
 
-fn link(out: &mut Vec<u8>, link: &Link) {
+fn link(out: &mut String, link: &Link) {
     object(out, |out| {
         out.hex("traceId", &link.trace_id);
         out.hex("spanId", &link.span_id);
@@ -188,69 +185,33 @@ fn link(out: &mut Vec<u8>, link: &Link) {
     });
 }
 
-fn key_value(out: &mut Vec<u8>, pair: &KeyValue) {
+fn key_value(out: &mut String, pair: &KeyValue) {
     object(out, |out| {
-        text(out.key("key"), &pair.key);
+        write_str(&pair.key, out.key("key"));
         if let Some(value) = &pair.value {
             any_value(out.key("value"), value);
         }
     });
 }
 
-fn any_value(out: &mut Vec<u8>, value: &AnyValue) {
+fn any_value(out: &mut String, value: &AnyValue) {
     object(out, |out| match &value.value {
         // An index into a profile's string table has no meaning in a trace.
         None | Some(Wire::StringValueStrindex(_)) => {}
-        Some(Wire::StringValue(value)) => text(out.key("stringValue"), value),
+        Some(Wire::StringValue(value)) => write_str(value, out.key("stringValue")),
         Some(Wire::BoolValue(value)) => {
-            out.key("boolValue").extend_from_slice(if *value { b"true" } else { b"false" });
+            out.key("boolValue").push_str(if *value { "true" } else { "false" });
         }
         Some(Wire::IntValue(value)) => quoted_int(out.key("intValue"), *value),
-        Some(Wire::DoubleValue(value)) => double(out.key("doubleValue"), *value),
+        Some(Wire::DoubleValue(value)) => write_float(*value, out.key("doubleValue")),
         Some(Wire::ArrayValue(list)) => object(out.key("arrayValue"), |out| {
             array(out.key("values"), &list.values, any_value);
         }),
         Some(Wire::KvlistValue(map)) => object(out.key("kvlistValue"), |out| {
             array(out.key("values"), &map.values, key_value);
         }),
-        Some(Wire::BytesValue(bytes)) => base64(out.key("bytesValue"), bytes),
+        Some(Wire::BytesValue(bytes)) => write_base64(bytes, out.key("bytesValue")),
     });
-}
-
-fn double(out: &mut Vec<u8>, value: f64) {
-    if value.is_nan() {
-        out.extend_from_slice(b"\"NaN\"");
-    } else if value.is_infinite() {
-        out.extend_from_slice(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
-    } else {
-        // Finite doubles always serialise, and writing to a vector cannot fail.
-        let _ = serde_json::to_writer(out, &value);
-    }
-}
-
-/// Standard base64 with padding (RFC 4648, section 4).
-fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = group >> (18 - 6 * place) & 0x3f;
-            out.push(if place <= chunk.len() { base64_digit(digit) } else { b'=' });
-        }
-    }
-    out.push(b'"');
-}
-
-fn base64_digit(digit: u32) -> u8 {
-    let digit = u8::try_from(digit).unwrap_or(0);
-    match digit {
-        0..=25 => b'A' + digit,
-        26..=51 => b'a' + (digit - 26),
-        52..=61 => b'0' + (digit - 52),
-        62 => b'+',
-        _ => b'/',
-    }
 }
 
 #[cfg(test)]
@@ -350,9 +311,9 @@ mod tests {
             ),
         ];
         for (value, expected) in cases {
-            let mut out = Vec::new();
+            let mut out = String::new();
             any_value(&mut out, &AnyValue { value });
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            assert_eq!(out, expected);
         }
     }
 

@@ -3,5 +3,6 @@
 
 pub mod encode;
 pub mod json;
+pub mod retry;
 #[cfg(test)]
 pub(crate) mod testing;

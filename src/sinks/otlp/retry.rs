@@ -264,9 +264,10 @@ mod tests {
         let first = attempts(1, 5);
         let second = attempts(2, 5);
         let gap = |left: &Instant, right: &Instant| (*left).max(*right) - (*left).min(*right);
-        let close = second.iter().skip(1).filter(|time| {
-            first.iter().skip(1).any(|other| gap(time, other) < Duration::from_millis(50))
-        });
+        let close = second
+            .iter()
+            .skip(1)
+            .filter(|time| first.iter().skip(1).any(|other| gap(time, other) < Duration::from_millis(50)));
         assert!(close.count() <= 3);
     }
 

@@ -6,6 +6,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod context;
+mod failpoint;
 pub mod finished;
 pub mod fork;
 pub mod ids;
@@ -20,3 +21,4 @@ pub mod sampling;
 pub mod semconv;
 pub mod sinks;
 pub mod tape;
+mod threads;

@@ -174,11 +174,16 @@ impl BisectBudget {
         self.units = self.units.saturating_add(spans).min(Self::MOST);
     }
 
-    /// Pays for one extra request; false when the budget is used up.
-    pub fn spend(&mut self) -> bool {
-        let left = self.units.checked_sub(Self::REQUEST);
-        self.units = left.unwrap_or(self.units);
-        left.is_some()
+    /// Whether there is enough for an extra request.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.units >= Self::REQUEST
+    }
+
+    /// An extra request is sent. Beyond the budget that happens only for what was cut off before: at most as many
+    /// requests as there were cuts.
+    pub fn spend(&mut self) {
+        self.units = self.units.saturating_sub(Self::REQUEST);
     }
 }
 
@@ -288,12 +293,22 @@ mod tests {
 
     #[test]
     fn finding_one_bad_span_fits_the_budget_and_more_is_earned_by_sending() {
+        let spend_all = |budget: &mut BisectBudget| {
+            let mut spent = 0;
+            while budget.is_left() {
+                budget.spend();
+                spent += 1;
+            }
+            spent
+        };
         let mut budget = BisectBudget::new();
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), 20);
+        assert_eq!(spend_all(&mut budget), 20);
         budget.earn(10_000);
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), 20);
+        assert_eq!(spend_all(&mut budget), 20);
         budget.earn(512);
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), 1);
+        assert_eq!(spend_all(&mut budget), 1);
+        budget.spend();
+        assert!(!budget.is_left());
     }
 
     proptest! {

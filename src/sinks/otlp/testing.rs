@@ -1,19 +1,22 @@
 //! Spans, batches and ledgers for the tests of this folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support: a failure here fails the test")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::finished::{Batch, BatchBuilder, OwnedValue, Resource, SpanHead};
 use crate::ids::{SpanId, TraceId};
 use crate::kind::{Kind, Outcome, SpanKind};
 use crate::tape::Tape;
 
+/// The resource of the process, as the engine has it: one for all batches.
 pub(crate) fn resource() -> Arc<Resource> {
-    Arc::new(Resource {
+    static RESOURCE: OnceLock<Arc<Resource>> = OnceLock::new();
+    let resource = || Resource {
         attributes: vec![("service.name".to_owned(), OwnedValue::Str("demo".to_owned()))],
         scope_name: "ironspan".to_owned(),
         scope_version: "0.1.0".to_owned(),
-    })
+    };
+    Arc::clone(RESOURCE.get_or_init(|| Arc::new(resource())))
 }
 
 /// The fixed part of span number `number` of a test.

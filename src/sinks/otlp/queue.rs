@@ -152,6 +152,7 @@ impl Queue {
     pub(super) fn end(&self) -> Vec<FlushToken> {
         let mut inner = self.lock();
         inner.ended = true;
+        inner.flushes.clear();
         std::mem::take(&mut inner.farewells)
     }
 

@@ -155,13 +155,13 @@ impl Backoff {
 /// Isolating one span among 512 takes at most 18, and a receiver that refuses everything costs one request a batch.
 #[derive(Debug)]
 pub struct BisectBudget {
-    /// In units of 1/500 request.
-    units: usize,
+    /// In units of 1/500 request; below zero after what could not be saved.
+    units: i64,
 }
 
 impl BisectBudget {
-    const REQUEST: usize = 500;
-    const MOST: usize = 20 * Self::REQUEST;
+    const REQUEST: i64 = 500;
+    const MOST: i64 = 20 * Self::REQUEST;
 
     /// A full budget.
     #[must_use]
@@ -171,7 +171,7 @@ impl BisectBudget {
 
     /// `spans` spans were sent for the first time.
     pub fn earn(&mut self, spans: usize) {
-        self.units = self.units.saturating_add(spans).min(Self::MOST);
+        self.units = self.units.saturating_add_unsigned(spans as u64).min(Self::MOST);
     }
 
     /// Whether there is enough for an extra request.
@@ -180,8 +180,8 @@ impl BisectBudget {
         self.units >= Self::REQUEST
     }
 
-    /// An extra request is sent. Beyond the budget that happens only for what was cut off before: at most as many
-    /// requests as there were cuts.
+    /// An extra request is sent. Beyond the budget that happens only for halves that were cut off before, and is paid
+    /// back by later spans.
     pub fn spend(&mut self) {
         self.units = self.units.saturating_sub(Self::REQUEST);
     }
@@ -308,7 +308,8 @@ mod tests {
         budget.earn(512);
         assert_eq!(spend_all(&mut budget), 1);
         budget.spend();
-        assert!(!budget.is_left());
+        budget.earn(500);
+        assert!(!budget.is_left(), "what was spent beyond the budget is paid back first");
     }
 
     proptest! {

@@ -49,7 +49,11 @@ fn spans_arrive_as_json() {
 
 #[test]
 fn bodies_are_compressed_and_the_same_bytes_are_sent_again() {
-    let ways = [Compression::Gzip, #[cfg(feature = "zstd")] Compression::Zstd];
+    let ways = [
+        Compression::Gzip,
+        #[cfg(feature = "zstd")]
+        Compression::Zstd,
+    ];
     for compression in ways {
         let receiver = Receiver::start(|_, number| Answer::status(if number == 0 { 503 } else { 200 }));
         let rig = Rig::new(&crate::sinks::otlp::OtlpConfig { compression, ..config(&receiver.url()) });

@@ -7,6 +7,8 @@
     reason = "tests: a failure here is the finding"
 )]
 
+mod answers;
 mod delivery;
 mod receiver;
 mod rig;
+mod wire;

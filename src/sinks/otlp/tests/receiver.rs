@@ -13,8 +13,6 @@ use prost::Message;
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) at: Instant,
-    /// Which connection it came by, from 0.
-    pub(super) connection: usize,
     pub(super) start: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -134,29 +132,24 @@ impl Receiver {
         respond: impl Fn(&Seen, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State {
-            log: Mutex::default(),
-            changed: Condvar::new(),
-            respond: Box::new(respond),
-        });
+        let state = Arc::new(State { log: Mutex::default(), changed: Condvar::new(), respond: Box::new(respond) });
         let shared = Arc::clone(&state);
         let wrap = Arc::new(wrap);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let connection = {
+                {
                     let mut log = lock(&shared);
                     if log.ended {
                         return;
                     }
                     log.connections += 1;
-                    log.connections - 1
-                };
+                }
                 let (Ok(stream), shared, wrap) = (stream, Arc::clone(&shared), Arc::clone(&wrap)) else { return };
                 std::thread::spawn(move || {
                     let reset = stream.try_clone().unwrap();
                     if let Some(stream) = wrap(stream) {
                         // A client that goes away is no fault of the receiver.
-                        let _ = serve(stream, &reset, connection, &shared);
+                        let _ = serve(stream, &reset, &shared);
                     }
                 });
             }
@@ -211,9 +204,9 @@ fn response(status: u16, headers: &[(&'static str, String)], body: &[u8]) -> Vec
     [out.as_bytes(), body].concat()
 }
 
-fn serve(stream: Box<dyn Stream>, tcp: &TcpStream, connection: usize, state: &State) -> std::io::Result<()> {
+fn serve(stream: Box<dyn Stream>, tcp: &TcpStream, state: &State) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
-    while let Some(seen) = read_request(&mut stream, connection)? {
+    while let Some(seen) = read_request(&mut stream)? {
         let number = {
             let mut log = lock(state);
             log.seen.push(seen.clone());
@@ -258,7 +251,7 @@ fn ended_within(state: &State, time: Duration) -> bool {
     state.changed.wait_timeout_while(lock(state), time, |log| !log.ended).unwrap().0.ended
 }
 
-fn read_request(stream: &mut BufReader<Box<dyn Stream>>, connection: usize) -> std::io::Result<Option<Seen>> {
+fn read_request(stream: &mut BufReader<Box<dyn Stream>>) -> std::io::Result<Option<Seen>> {
     let mut start = String::new();
     if stream.read_line(&mut start)? == 0 {
         return Ok(None);
@@ -270,8 +263,7 @@ fn read_request(stream: &mut BufReader<Box<dyn Stream>>, connection: usize) -> s
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut seen =
-        Seen { at: Instant::now(), connection, start: start.trim_end().to_owned(), headers, body: Vec::new() };
+    let mut seen = Seen { at: Instant::now(), start: start.trim_end().to_owned(), headers, body: Vec::new() };
     let length = seen.header("content-length").unwrap().parse().unwrap();
     seen.body.resize(length, 0);
     stream.read_exact(&mut seen.body)?;

@@ -99,7 +99,11 @@ impl Rig {
         let (token, done) = FlushToken::pair();
         let began = Instant::now();
         self.sink.shutdown(began + timeout, token);
-        assert_eq!(done.recv_timeout(timeout + PATIENCE), Err(RecvTimeoutError::Disconnected), "the thread has not ended");
+        assert_eq!(
+            done.recv_timeout(timeout + PATIENCE),
+            Err(RecvTimeoutError::Disconnected),
+            "the thread has not ended"
+        );
         began.elapsed()
     }
 

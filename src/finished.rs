@@ -441,6 +441,23 @@ impl BatchBuilder {
         self.sections.push(self.current);
     }
 
+    /// Appends a span of another batch as it is.
+    pub fn copy_span(&mut self, span: SpanView<'_>) {
+        let moved = |end: usize| end - span.sections.start + self.arena.len();
+        let sections = Sections {
+            start: self.arena.len(),
+            name: moved(span.sections.name),
+            trace_state: moved(span.sections.trace_state),
+            status_message: moved(span.sections.status_message),
+            attributes: moved(span.sections.attributes),
+            events: moved(span.sections.events),
+            links: moved(span.sections.links),
+        };
+        self.arena.extend(span.section(span.sections.start, span.sections.links));
+        self.heads.push(*span.head);
+        self.sections.push(sections);
+    }
+
     /// Takes back what the span begun last has written: nothing of it stays.
     pub fn abort_span(&mut self) {
         self.arena.truncate(self.current.start);

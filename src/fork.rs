@@ -21,3 +21,41 @@ pub fn epoch() -> u32 {
 pub fn bump() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
 }
+
+/// Has `handler` run in the child of every fork from now on, also of forks that bypass Python's hooks. The handler may
+/// only store to atomics: at that moment any lock may be held by a thread that the child does not have.
+///
+/// POSIX, `pthread_atfork`. Does nothing on systems without fork.
+pub fn on_child(handler: extern "C" fn()) {
+    #[cfg(unix)]
+    #[allow(unsafe_code, reason = "registering a fork handler is a C call")]
+    // SAFETY: the handler is a function of this library, which Python never unloads.
+    unsafe {
+        unsafe extern "C" {
+            fn pthread_atfork(
+                prepare: Option<extern "C" fn()>,
+                parent: Option<extern "C" fn()>,
+                child: Option<extern "C" fn()>,
+            ) -> i32;
+        }
+        // Fails only for want of memory; then a forked child would find the parent's engine and its threads missing,
+        // and its flushes would time out.
+        let _ = pthread_atfork(None, None, Some(handler));
+    }
+    #[cfg(not(unix))]
+    let _ = handler;
+}
+
+/// Blocks all signals in the calling thread, so that they are delivered to the application's threads.
+///
+/// POSIX, `pthread_sigmask`. Does nothing elsewhere.
+pub fn block_signals() {
+    #[cfg(unix)]
+    #[allow(unsafe_code, reason = "the signal mask is set by a C call")]
+    // SAFETY: `all` is a valid set, filled before it is read.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+    }
+}

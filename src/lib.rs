@@ -5,7 +5,9 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod config;
 pub mod context;
+pub mod engine;
 mod failpoint;
 pub mod finished;
 pub mod fork;
@@ -21,4 +23,3 @@ pub mod sampling;
 pub mod semconv;
 pub mod sinks;
 pub mod tape;
-mod threads;

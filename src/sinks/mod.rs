@@ -4,6 +4,7 @@
 //! rejected, rejected or dropped. Whoever lets one fall without settling it (a panic, a forgotten path) has it counted
 //! as `dropped{internal}`, so the ledger's identity holds whatever happens here.
 
+pub mod memory;
 pub mod otlp;
 
 use std::ops::Range;

@@ -26,4 +26,3 @@ pub mod sampling;
 pub mod semconv;
 pub mod sinks;
 pub mod tape;
-mod threads;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, ConfigError};
 use crate::ledger::Ledger;
 use crate::sinks::memory::{Kept, MemorySink};
-use crate::sinks::otlp::{OtlpSink, worker::OtlpWorker};
+use crate::sinks::otlp::{OtlpSink, OtlpWorker};
 use crate::sinks::{Destination, Sink};
 
 /// A destination with its sink.

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::compress::gunzip;
 use super::resolver::Resolver;
-use super::settings::{OtlpConfig, Problem, Protocol};
+use crate::config::{OtlpConfig, Problem, Protocol};
 
 /// OTLP exporter specification, "User Agent": ours first, then the exporter's.
 const AGENT: &str =

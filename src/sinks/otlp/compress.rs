@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-use super::settings::Compression;
+use crate::config::Compression;
 
 /// The name of a compression in `Content-Encoding` and `grpc-encoding`.
 pub(super) fn encoding_name(compression: Compression) -> Option<&'static str> {

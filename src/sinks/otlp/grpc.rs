@@ -17,7 +17,7 @@ use super::client::{Content, Reply};
 use super::compress::{encoding_name, gunzip};
 use super::http::{RpcStatus, Verdict, failure};
 use super::retry::{Class, clamp_retry_after};
-use super::settings::{Compression, OtlpConfig, Problem};
+use crate::config::{Compression, OtlpConfig, Problem};
 
 const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 

@@ -12,7 +12,7 @@ use prost::Message;
 use super::client::{Content, Reply};
 use super::compress::encoding_name;
 use super::retry::{Class, classify, parse_retry_after};
-use super::settings::{OtlpConfig, Protocol};
+use crate::config::{OtlpConfig, Protocol};
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use super::http::{self, Verdict};
 use super::parcel::{LONGEST_ATTEMPT, Parcel, Suspicion, Unfit};
 use super::queue::{Next, Portion, Queue, race};
 use super::retry::{Backoff, BisectBudget, Class, Pace};
-use super::settings::{OtlpConfig, Problem, Protocol};
+use crate::config::{OtlpConfig, Problem, Protocol};
 use crate::failpoint::failpoint;
 use crate::ids::generate_span_id;
 use crate::ledger::DropReason;

@@ -22,7 +22,6 @@ mod parcel;
 mod queue;
 mod resolver;
 pub mod retry;
-mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -37,8 +36,8 @@ use std::time::Instant;
 use self::line::Line;
 use self::queue::{Portion, Refused};
 use self::retry::Pace;
-pub use self::settings::{BatchConfig, OtlpConfig, Problem, Protocol};
 pub use self::worker::OtlpWorker;
+use crate::config::{BatchConfig, OtlpConfig, Problem, Protocol};
 use crate::ledger::DropReason;
 use crate::sinks::{Delivery, Destination, FlushToken, Sink};
 

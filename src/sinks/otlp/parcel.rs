@@ -9,7 +9,7 @@ use prost::Message;
 use super::compress::compress;
 use super::encode::{shorten, to_protobuf, traces_data};
 use super::json::to_json;
-use super::settings::{OtlpConfig, Protocol};
+use crate::config::{OtlpConfig, Protocol};
 use crate::ledger::DropReason;
 use crate::sinks::Delivery;
 

@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::thread::Builder;
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use crate::threads;
+use crate::fork;
 
 /// Lookups of one destination that may hang at a time. Retries would otherwise pile up threads.
 const MOST_LOOKUPS: usize = 4;
@@ -37,7 +38,8 @@ impl Resolver {
         }
         let (answer, answered) = oneshot::channel();
         let under_way = Arc::clone(&self.under_way);
-        let started = threads::spawn("ironspan-dns", move || {
+        let started = Builder::new().name("ironspan-dns".to_owned()).spawn(move || {
+            fork::block_signals();
             let found = (name.as_str(), 0).to_socket_addrs();
             under_way.fetch_sub(1, Relaxed);
             // Nobody listens when the request has given up.

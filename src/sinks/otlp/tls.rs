@@ -11,7 +11,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::client::Connector;
 use super::resolver::Resolver;
-use super::settings::{OtlpConfig, Problem, Protocol};
+use crate::config::otlp::tls::read_pem;
+use crate::config::{OtlpConfig, Problem, Protocol};
 
 /// Connections for `config`: TLS for an https URL, plain TCP else.
 ///
@@ -50,7 +51,7 @@ fn client_config(config: &OtlpConfig) -> Result<ClientConfig, Problem> {
         return Ok(builder.with_no_client_auth());
     };
     let chain = certificates(certificate)?;
-    let key_der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unusable(key, &error))?;
+    let key_der = PrivateKeyDer::from_pem_slice(&read_pem(key)?).map_err(|error| unusable(key, &error))?;
     builder.with_client_auth_cert(chain, key_der).map_err(|error| unusable(key, &error))
 }
 
@@ -74,17 +75,13 @@ fn native_roots() -> Result<RootCertStore, Problem> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read_pem(path)?)
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(path, &error))?;
     if chain.is_empty() {
         return Err(unusable(path, &"no certificate in it"));
     }
     Ok(chain)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| unusable(path, &error))
 }
 
 fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Problem {

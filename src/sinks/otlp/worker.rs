@@ -7,16 +7,16 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
 use super::line::{self, Line};
+use crate::fork;
 use crate::ledger::Ledger;
 use crate::sinks::FlushToken;
-use crate::threads;
 
 /// Between a panic and the task's new start: a fault that is not tied to one parcel must not spin.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
@@ -90,7 +90,11 @@ impl OtlpWorker {
         }
         // The thread fetches the runtime itself: a thread that cannot be started would drop what it was given.
         let shared = Arc::clone(&self.0);
-        inner.thread = Some(threads::spawn("ironspan-otlp", move || shared.run())?);
+        let thread = thread::Builder::new().name("ironspan-otlp".to_owned()).spawn(move || {
+            fork::block_signals();
+            shared.run();
+        });
+        inner.thread = Some(thread?);
         inner.running = true;
         Ok(())
     }

@@ -9,10 +9,11 @@ use prost::Message;
 
 use super::receiver::{Answer, PATIENCE, Receiver};
 use super::rig::{BATCH, FAST, Rig, SLOW, config};
+use crate::config::BatchConfig;
+use crate::config::{OtlpConfig, Protocol};
 use crate::ledger::DropReason;
 use crate::sinks::otlp::retry::Pace;
-use crate::sinks::otlp::settings::BatchConfig;
-use crate::sinks::otlp::{OtlpConfig, Protocol, testing};
+use crate::sinks::otlp::testing;
 use crate::sinks::{Health, Sink};
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::receiver::{Answer, PATIENCE, Receiver};
 use super::rig::{BATCH, FAST, Rig, SLOW, config};
+use crate::config::{BatchConfig, Compression, OtlpConfig, Protocol};
 use crate::ledger::DropReason;
-use crate::sinks::otlp::settings::{BatchConfig, Compression, Protocol};
 use crate::sinks::otlp::testing;
 use crate::sinks::{Health, Sink};
 
@@ -39,7 +39,7 @@ fn spans_arrive_as_protobuf_with_exact_headers() {
 #[test]
 fn spans_arrive_as_json() {
     let receiver = Receiver::start(|_, _| Answer::body(200, "application/json", r#"{"partialSuccess":null}"#));
-    let rig = Rig::new(&crate::sinks::otlp::OtlpConfig { protocol: Protocol::HttpJson, ..config(&receiver.url()) });
+    let rig = Rig::new(&OtlpConfig { protocol: Protocol::HttpJson, ..config(&receiver.url()) });
     rig.send_named(["first"]);
     rig.flush_all();
     assert_eq!(receiver.seen()[0].header("content-type"), Some("application/json"));
@@ -56,7 +56,7 @@ fn bodies_are_compressed_and_the_same_bytes_are_sent_again() {
     ];
     for compression in ways {
         let receiver = Receiver::start(|_, number| Answer::status(if number == 0 { 503 } else { 200 }));
-        let rig = Rig::new(&crate::sinks::otlp::OtlpConfig { compression, ..config(&receiver.url()) });
+        let rig = Rig::new(&OtlpConfig { compression, ..config(&receiver.url()) });
         rig.send_named(["same name"; 100]);
         rig.flush_all();
         let [first, second] = receiver.seen().try_into().unwrap();
@@ -89,7 +89,7 @@ fn small_deliveries_share_a_request_and_large_ones_are_cut() {
 #[test]
 fn requests_are_cut_by_bytes_and_a_large_span_goes_alone() {
     let receiver = Receiver::start(|_, _| Answer::status(200));
-    let rig = Rig::new(&crate::sinks::otlp::OtlpConfig { batch_bytes: 10_000, ..config(&receiver.url()) });
+    let rig = Rig::new(&OtlpConfig { batch_bytes: 10_000, ..config(&receiver.url()) });
     let names: Vec<String> = [4_000, 4_000, 4_000, 20_000, 100].map(|size| "n".repeat(size)).into();
     rig.send_named(names.iter().map(String::as_str));
     rig.flush_all();

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 
 use super::receiver::PATIENCE;
+use crate::config::{BatchConfig, Compression, OtlpConfig, Protocol, Secret, TlsFiles};
 use crate::finished::Batch;
 use crate::ledger::{CountsSnapshot, DropReason, Ledger};
 use crate::sinks::otlp::retry::Pace;
-use crate::sinks::otlp::settings::{BatchConfig, Compression, OtlpConfig, Protocol, Secret, TlsFiles};
 use crate::sinks::otlp::{OtlpSink, OtlpWorker, testing};
 use crate::sinks::{Delivery, Destination, FlushToken, Sink};
 
@@ -41,11 +41,17 @@ pub(super) fn config(url: &str) -> OtlpConfig {
         max_request_bytes: 64 << 20,
         batch_bytes: 4 << 20,
         max_response_bytes: 4 << 20,
+        allow_plain_credentials: false,
+        dialects: None,
     }
 }
 
-pub(super) const BATCH: BatchConfig =
-    BatchConfig { schedule_delay: Duration::from_secs(100_000), max_export_batch_size: 512 };
+pub(super) const BATCH: BatchConfig = BatchConfig {
+    schedule_delay: Duration::from_secs(100_000),
+    export_timeout: None,
+    max_queue_size: 262_144,
+    max_export_batch_size: 512,
+};
 
 /// One destination of one engine.
 pub(super) struct Rig {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::receiver::{Answer, PATIENCE, Receiver};
 use super::rig::{BATCH, FAST, Rig, SLOW, config};
+use crate::config::OtlpConfig;
 use crate::sinks::Health;
-use crate::sinks::otlp::OtlpConfig;
 
 fn with_timeout(url: &str, milliseconds: u64) -> OtlpConfig {
     OtlpConfig { timeout: Some(Duration::from_millis(milliseconds)), ..config(url) }

@@ -1,0 +1,217 @@
+"""Open runs of callback frameworks: run id -> span.
+
+A framework tells a handler "run 7 began below run 3" and later "run 7 ended"; this table is the memory between the two
+calls. One table serves every handler of the process, so a run that two handlers see is one span.
+
+Frameworks forget to end runs (a cancelled coroutine sends no callback), therefore an entry leaves by one of four doors:
+the end callback; the death of the framework's own run id object, which lives exactly as long as the run; the idle
+limit; the cap. The contexts of the runs that ended last are kept, so that work which outlives its run is still linked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ironspan._guard import harmless
+
+if TYPE_CHECKING:
+    from ironspan import Span, SpanContext
+
+__all__ = ["NO_SPAN_ID", "OUTCOME", "RUNS", "Run", "RunTable", "finish", "key_of"]
+
+#: The attribute that carries how a step ended when that is neither ok nor error.
+OUTCOME = "ironspan.status"
+#: What ``Span.span_id`` says when there is no span.
+NO_SPAN_ID = "0" * 16
+
+_CAP = 10_000
+_REMEMBERED = 1_024
+_IDLE_SECONDS = 3600.0
+#: Longer chains of parents than this are a loop made by broken ids.
+_DEEPEST = 1_000
+
+_log = logging.getLogger("ironspan")
+
+
+def key_of(run_id: Any) -> Hashable:
+    """The key of a run id. ``UUID.__hash__`` is Python code; its integer hashes at a tenth of the cost."""
+    key: Hashable = getattr(run_id, "int", run_id)
+    return key
+
+
+class Run:
+    """One run: the span that stands for it and what its end needs to know."""
+
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "base",
+        "chunks",
+        "first_chunk",
+        "interrupted",
+        "key",
+        "metadata",
+        "owns",
+        "parent",
+        "span",
+        "started",
+        "thread",
+        "touched",
+        "watch",
+    )
+
+    def __init__(self, key: Hashable, parent: Hashable | None, span: Span | SpanContext | None, base: str) -> None:
+        self.key = key
+        #: Key of the run above, known to this table or not.
+        self.parent = parent
+        #: The run's span, its context after the end. A run that is not shown has the span of the run above.
+        self.span = span
+        #: Whether `span` stands for this run alone.
+        self.owns = True
+        #: Id of the span that was current where the run began.
+        self.base = base
+        #: Name of the agent in whose turn this run takes place.
+        self.agent: str | None = None
+        self.metadata: dict[str, Any] | None = None
+        #: A run below paused to be resumed later.
+        self.interrupted = False
+        #: Conversation, for the root of a run.
+        self.thread: str | None = None
+        #: Nanoseconds on the performance counter.
+        self.started = 0
+        self.first_chunk = 0
+        self.chunks = 0
+        self.touched = 0.0
+        self.watch: weakref.ref[Any] | None = None
+
+
+class RunTable:
+    """The open runs, bounded in number and in idle time."""
+
+    def __init__(
+        self, *, cap: int = _CAP, idle_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._open: dict[Hashable, Run] = {}
+        self._ended: OrderedDict[Hashable, Run] = OrderedDict()
+        self._cap = cap
+        self._idle_seconds = _idle_from_environment() if idle_seconds is None else idle_seconds
+        self._clock = clock
+        self._swept = clock()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, key: Hashable | None) -> Run | None:
+        """The open run under `key`."""
+        return self._open.get(key)
+
+    def find(self, key: Hashable | None) -> Run | None:
+        """The run under `key`, open or one of the last to end."""
+        return self._open.get(key) or self._ended.get(key)
+
+    def ancestry(self, run: Run) -> Iterator[Run]:
+        """`run` and the runs above it, nearest first."""
+        step: Run | None = run
+        for _ in range(_DEEPEST):
+            if step is None:
+                return
+            yield step
+            step = self.find(step.parent) if step.parent is not None else None
+
+    def open(self, run: Run, run_id: Any = None) -> None:
+        """Enters a run that has begun. `run_id` is the framework's object: its death ends the run as cancelled."""
+        now = run.touched = self._clock()
+        if len(self._open) >= self._cap or now - self._swept > self._idle_seconds / 4:
+            self.sweep()
+        if (above := self._open.get(run.parent)) is not None:
+            above.touched = now
+        try:
+            run.watch = weakref.ref(run_id, partial(self._lost, run.key))
+        except TypeError:
+            run.watch = None
+        self._open[run.key] = run
+
+    def close(self, key: Hashable) -> Run | None:
+        """Takes out the run that ended; ``None`` when it is not open. Its span is the caller's to end."""
+        run = self._open.pop(key, None)
+        if run is not None:
+            run.watch = None
+        return run
+
+    def remember(self, run: Run) -> None:
+        """Keeps the context of a run that ended, for what starts below it later."""
+        if run.span is not None:
+            run.span = getattr(run.span, "context", run.span)
+        run.metadata = None
+        self._ended[run.key] = run
+        while len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+
+    def sweep(self) -> None:
+        """Ends runs in which nothing happened for the idle limit, and the quietest eighth when the table is full."""
+        now = self._swept = self._clock()
+        last: dict[Hashable, float] = {}
+        for run in list(self._open.values()):
+            for above in self.ancestry(run):
+                if last.get(above.key, -1.0) >= run.touched:
+                    break
+                last[above.key] = run.touched
+        quiet = sorted((key for key in last if key in self._open), key=lambda key: last[key])
+        surplus = len(self._open) - self._cap + max(self._cap // 8, 1) if len(self._open) >= self._cap else 0
+        for place, key in enumerate(quiet):
+            if place >= surplus and now - last[key] <= self._idle_seconds:
+                return
+            self._end(key, "abandoned")
+
+    def forget(self) -> None:
+        """Drops every open run without ending it: after a fork they are the parent process's to end."""
+        for key in list(self._open):
+            if (run := self.close(key)) is not None:
+                self.remember(run)
+
+    @harmless
+    def _lost(self, key: Hashable, _reference: weakref.ref[Any]) -> None:
+        self._end(key, "cancelled")
+
+    def _end(self, key: Hashable, outcome: str) -> None:
+        if (run := self.close(key)) is not None:
+            finish(run, outcome, table=self)
+
+
+def finish(run: Run, outcome: str = "ok", *, table: RunTable) -> None:
+    """Ends the span of a run that has left the table, whatever else fails."""
+    try:
+        if run.owns and run.span is not None and outcome != "ok":
+            run.span.set(OUTCOME, outcome)
+    finally:
+        if run.owns and run.span is not None:
+            run.span.end()
+        table.remember(run)
+
+
+def _idle_from_environment() -> float:
+    text = os.environ.get("IRONSPAN_RUN_IDLE_SECONDS", "").strip()
+    if not text:
+        return _IDLE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        _log.warning("IRONSPAN_RUN_IDLE_SECONDS must be a number of seconds above 0; using %g", _IDLE_SECONDS)
+        return _IDLE_SECONDS
+    return seconds
+
+
+#: The runs of this process.
+RUNS = RunTable()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=RUNS.forget)

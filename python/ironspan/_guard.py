@@ -51,6 +51,6 @@ def _count(where: str, error: BaseException) -> None:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         line = trace.tb_lineno if trace is not None else 0
-        _core.count_internal_error(f"{where}: {type(error).__name__} at line {line}")
+        _core._count_internal_error(f"{where}: {type(error).__name__} at line {line}")
     except Exception:
         return

@@ -17,17 +17,13 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ironspan import Span, SpanContext
 from ironspan._guard import harmless
 
-if TYPE_CHECKING:
-    from ironspan import Span, SpanContext
+__all__ = ["NO_SPAN_ID", "RUNS", "Run", "RunTable", "finish", "key_of"]
 
-__all__ = ["NO_SPAN_ID", "OUTCOME", "RUNS", "Run", "RunTable", "finish", "key_of"]
-
-#: The attribute that carries how a step ended when that is neither ok nor error.
-OUTCOME = "ironspan.status"
 #: What ``Span.span_id`` says when there is no span.
 NO_SPAN_ID = "0" * 16
 
@@ -54,14 +50,13 @@ class Run:
         "agent",
         "base",
         "chunks",
-        "first_chunk",
+        "content_seen",
         "interrupted",
         "key",
         "metadata",
         "owns",
         "parent",
         "span",
-        "started",
         "thread",
         "touched",
         "watch",
@@ -84,10 +79,9 @@ class Run:
         self.interrupted = False
         #: Conversation, for the root of a run.
         self.thread: str | None = None
-        #: Nanoseconds on the performance counter.
-        self.started = 0
-        self.first_chunk = 0
+        #: Chunks of a model's stream, and whether one of them had content.
         self.chunks = 0
+        self.content_seen = False
         self.touched = 0.0
         self.watch: weakref.ref[Any] | None = None
 
@@ -128,10 +122,10 @@ class RunTable:
     def open(self, run: Run, run_id: Any = None) -> None:
         """Enters a run that has begun. `run_id` is the framework's object: its death ends the run as cancelled."""
         now = run.touched = self._clock()
-        if len(self._open) >= self._cap or now - self._swept > self._idle_seconds / 4:
-            self.sweep()
         if (above := self._open.get(run.parent)) is not None:
             above.touched = now
+        if len(self._open) >= self._cap or now - self._swept > self._idle_seconds / 4:
+            self.sweep()
         try:
             run.watch = weakref.ref(run_id, partial(self._lost, run.key))
         except TypeError:
@@ -147,8 +141,8 @@ class RunTable:
 
     def remember(self, run: Run) -> None:
         """Keeps the context of a run that ended, for what starts below it later."""
-        if run.span is not None:
-            run.span = getattr(run.span, "context", run.span)
+        if isinstance(run.span, Span):
+            run.span = run.span.context
         run.metadata = None
         self._ended[run.key] = run
         while len(self._ended) > _REMEMBERED:
@@ -186,14 +180,14 @@ class RunTable:
 
 
 def finish(run: Run, outcome: str = "ok", *, table: RunTable) -> None:
-    """Ends the span of a run that has left the table, whatever else fails."""
-    try:
-        if run.owns and run.span is not None and outcome != "ok":
-            run.span.set(OUTCOME, outcome)
-    finally:
-        if run.owns and run.span is not None:
-            run.span.end()
-        table.remember(run)
+    """Ends the span of a run that has left the table. An error is on the span already; then `outcome` is ``ok``."""
+    span = run.span
+    table.remember(run)
+    if run.owns and isinstance(span, Span):
+        if outcome == "ok":
+            span.end()
+        else:
+            span._end_as(outcome)
 
 
 def _idle_from_environment() -> float:

@@ -10,7 +10,8 @@ __all__ = ["agent_of", "attributes_of", "conversation_of", "is_hidden", "is_node
 #: Runs that LangChain and LangGraph mark as not worth showing.
 _HIDDEN_TAG = "langsmith:hidden"
 #: Tags by which the frameworks number their steps.
-_STEP_TAGS = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
+_STEP_TAGS = ("seq:step:", "graph:step:", "map:key:", "retry:attempt:", "langsmith:")
+_ATTEMPT_TAG = "retry:attempt:"
 _NODE_TAG = "graph:step:"
 
 #: Metadata that the frameworks add for tracers and checkpoints.
@@ -59,7 +60,7 @@ def is_hidden(tags: Any) -> bool:
 
 def is_node(tags: Any) -> bool:
     """Whether the run is a node of a LangGraph graph."""
-    return bool(tags) and any(isinstance(tag, str) and tag.startswith(_NODE_TAG) for tag in tags)
+    return any(isinstance(tag, str) and tag.startswith(_NODE_TAG) for tag in tags or ())
 
 
 def agent_of(
@@ -120,6 +121,9 @@ def attributes_of(tags: Any, metadata: Mapping[str, Any], above: Mapping[str, An
         for key, attribute in _NODE_ATTRIBUTES.items():
             if key in metadata:
                 attributes[attribute] = metadata[key]
+    for tag in tags or ():
+        if isinstance(tag, str) and tag.startswith(_ATTEMPT_TAG) and tag[len(_ATTEMPT_TAG) :].isdigit():
+            attributes["ironspan.attempt"] = int(tag[len(_ATTEMPT_TAG) :])
     if (conversation := conversation_of(metadata)) is not None:
         attributes["session.id"] = attributes["gen_ai.conversation.id"] = conversation
     if (user := metadata.get("user_id")) is not None:

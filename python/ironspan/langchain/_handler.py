@@ -10,7 +10,6 @@ Values are handed over as they are; the Rust side walks them and makes GenAI mes
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -161,7 +160,7 @@ class CallbackHandler(BaseCallbackHandler):
             tools=_model.tools_of(params),
             **common,
         )
-        start.go(span).started = time.perf_counter_ns()
+        start.go(span)
 
     @harmless
     def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **kwargs: Any) -> None:
@@ -169,15 +168,18 @@ class CallbackHandler(BaseCallbackHandler):
         if run is not None:
             run.chunks += 1
             # A first chunk may carry a role and no content; what a reader waits for is content.
-            if not run.first_chunk and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
-                run.first_chunk = time.perf_counter_ns()
+            if not run.content_seen and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
+                run.content_seen = True
+                _span(run)._first_chunk()
 
     @harmless
     def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
         run = RUNS.get(key_of(run_id))
         if run is not None and isinstance(event, Mapping) and event.get("event") == "content-block-delta":
             run.chunks += 1
-            run.first_chunk = run.first_chunk or time.perf_counter_ns()
+            if not run.content_seen:
+                run.content_seen = True
+                _span(run)._first_chunk()
 
     @harmless
     def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
@@ -307,6 +309,14 @@ class CallbackHandler(BaseCallbackHandler):
         _note(run_id, lambda span: span.event("agent.action", tool=str(getattr(action, "tool", ""))))
 
     @harmless
+    def on_agent_finish(self, finish: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """The end of the agent's chain says the same, with the outputs."""
+
+    @harmless
+    def on_text(self, text: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """Text is for handlers that print."""
+
+    @harmless
     def on_custom_event(self, name: str, data: Any, *, run_id: Any, **kwargs: Any) -> None:
         _note(run_id, lambda span: span.event(str(name), data=data))
 
@@ -411,9 +421,7 @@ def _answer(run: Run, response: Any) -> None:
         span.usage(**counts)
     if run.chunks:
         span.set("gen_ai.request.stream", True)
-        span.set("ironspan.stream.chunks", run.chunks)
-        if run.first_chunk:
-            span.set("gen_ai.response.time_to_first_chunk", (run.first_chunk - run.started) / 1e9)
+        span._chunks(run.chunks)
     choices = [
         getattr(generation, "message", None) or getattr(generation, "text", generation)
         for generations in getattr(response, "generations", None) or ()

@@ -13,9 +13,8 @@ import asyncio
 import os
 from pathlib import Path
 
-import team
-
 import ironspan
+import team
 from ironspan.langchain import CallbackHandler
 
 QUESTION = (

@@ -8,6 +8,7 @@ its own.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -18,6 +19,9 @@ _R = TypeVar("_R")
 
 #: Set by the project's own tests, where a swallowed failure would hide a bug.
 reraise = False
+
+_log = logging.getLogger("ironspan")
+_said = False
 
 
 def harmless(function: Callable[_P, _R]) -> Callable[_P, _R | None]:
@@ -43,14 +47,23 @@ def harmless(function: Callable[_P, _R]) -> Callable[_P, _R | None]:
 
 
 def _count(where: str, error: BaseException) -> None:
-    # The type and the line only: a message may quote a prompt.
+    global _said
     try:
         from ironspan import _core
 
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        line = trace.tb_lineno if trace is not None else 0
-        _core._count_internal_error(f"{where}: {type(error).__name__} at line {line}")
+        _core._count_internal_error()
+        if not _said:
+            _said = True
+            # The type and the line only: a message may quote a prompt.
+            trace = error.__traceback__
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            line = trace.tb_lineno if trace is not None else 0
+            _log.warning(
+                "a callback failed and was skipped (%s, %s in line %d); further ones are only counted",
+                where,
+                type(error).__name__,
+                line,
+            )
     except Exception:
         return

@@ -10,7 +10,6 @@ limit; the cap. The contexts of the runs that ended last are kept, so that work 
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 import weakref
@@ -19,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any
 
-from ironspan import Span, SpanContext
+from ironspan import Span, SpanContext, _core
 from ironspan._guard import harmless
 
 __all__ = ["NO_SPAN_ID", "RUNS", "Run", "RunTable", "finish", "key_of"]
@@ -29,11 +28,10 @@ NO_SPAN_ID = "0" * 16
 
 _CAP = 10_000
 _REMEMBERED = 1_024
-_IDLE_SECONDS = 3600.0
+#: Seconds between two looks for idle runs, at most; one costs about a millisecond for a full table.
+_LOOK_EVERY = 60.0
 #: Longer chains of parents than this are a loop made by broken ids.
 _DEEPEST = 1_000
-
-_log = logging.getLogger("ironspan")
 
 
 def key_of(run_id: Any) -> Hashable:
@@ -95,9 +93,9 @@ class RunTable:
         self._open: dict[Hashable, Run] = {}
         self._ended: OrderedDict[Hashable, Run] = OrderedDict()
         self._cap = cap
-        self._idle_seconds = _idle_from_environment() if idle_seconds is None else idle_seconds
+        self._idle_seconds = idle_seconds
         self._clock = clock
-        self._swept = clock()
+        self._next_sweep = 0.0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -124,19 +122,21 @@ class RunTable:
         now = run.touched = self._clock()
         if (above := self._open.get(run.parent)) is not None:
             above.touched = now
-        if len(self._open) >= self._cap or now - self._swept > self._idle_seconds / 4:
+        if len(self._open) >= self._cap or now >= self._next_sweep:
             self.sweep()
         try:
             run.watch = weakref.ref(run_id, partial(self._lost, run.key))
         except TypeError:
             run.watch = None
         self._open[run.key] = run
+        _core._count_open_runs(1)
 
     def close(self, key: Hashable) -> Run | None:
         """Takes out the run that ended; ``None`` when it is not open. Its span is the caller's to end."""
         run = self._open.pop(key, None)
         if run is not None:
             run.watch = None
+            _core._count_open_runs(-1)
         return run
 
     def remember(self, run: Run) -> None:
@@ -150,7 +150,9 @@ class RunTable:
 
     def sweep(self) -> None:
         """Ends runs in which nothing happened for the idle limit, and the quietest eighth when the table is full."""
-        now = self._swept = self._clock()
+        now = self._clock()
+        idle_seconds = _core._run_idle_seconds() if self._idle_seconds is None else self._idle_seconds
+        self._next_sweep = now + min(idle_seconds / 4, _LOOK_EVERY)
         last: dict[Hashable, float] = {}
         for run in list(self._open.values()):
             for above in self.ancestry(run):
@@ -160,7 +162,7 @@ class RunTable:
         quiet = sorted((key for key in last if key in self._open), key=lambda key: last[key])
         surplus = len(self._open) - self._cap + max(self._cap // 8, 1) if len(self._open) >= self._cap else 0
         for place, key in enumerate(quiet):
-            if place >= surplus and now - last[key] <= self._idle_seconds:
+            if place >= surplus and now - last[key] <= idle_seconds:
                 return
             self._end(key, "abandoned")
 
@@ -188,20 +190,6 @@ def finish(run: Run, outcome: str = "ok", *, table: RunTable) -> None:
             span.end()
         else:
             span._end_as(outcome)
-
-
-def _idle_from_environment() -> float:
-    text = os.environ.get("IRONSPAN_RUN_IDLE_SECONDS", "").strip()
-    if not text:
-        return _IDLE_SECONDS
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds < float("inf"):
-        _log.warning("IRONSPAN_RUN_IDLE_SECONDS must be a number of seconds above 0; using %g", _IDLE_SECONDS)
-        return _IDLE_SECONDS
-    return seconds
 
 
 #: The runs of this process.

@@ -6,9 +6,8 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-
 import ironspan
+import pytest
 from ironspan import _guard
 from ironspan._runs import RUNS
 from ironspan.testing import MemoryExporter

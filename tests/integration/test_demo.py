@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.support.outline import outline
 
 DEMO = Path(__file__).parents[2] / "examples" / "agents"

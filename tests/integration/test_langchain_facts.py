@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.documents import Document
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
-
 from ironspan.langchain._describe import agent_of, outcome_of, tags_of
 from ironspan.langchain._documents import document_of
 from ironspan.langchain._model import model_of, params_of, provider_of, tools_of
 from ironspan.langchain._usage import finish_reasons, response_facts, token_usage
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 
 def chat(message: AIMessage, **info: Any) -> LLMResult:

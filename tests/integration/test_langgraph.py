@@ -6,17 +6,17 @@ import asyncio
 import operator
 from typing import Annotated, Any, TypedDict
 
+import ironspan
 import pytest
+from ironspan.langchain import CallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
+
 from tests.support.models import FixedChatModel
 from tests.support.outline import only, outline
-
-import ironspan
-from ironspan.langchain import CallbackHandler
 
 
 class State(TypedDict):

@@ -8,7 +8,9 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompts import ChatPromptTemplate
 from pydantic import Field
 
 
@@ -74,3 +76,8 @@ class FixedChatModel(BaseChatModel):
         for chunk in self._stream(messages):
             await asyncio.sleep(0)
             yield chunk
+
+
+def chain(**model: Any) -> Any:
+    """Prompt, model, parser."""
+    return ChatPromptTemplate.from_messages([("user", "{question}")]) | FixedChatModel(**model) | StrOutputParser()

@@ -6,9 +6,8 @@ import gc
 import uuid
 from typing import Any
 
-import pytest
-
 import ironspan
+import pytest
 from ironspan import _guard
 from ironspan._runs import NO_SPAN_ID, Run, RunTable, finish, key_of
 from ironspan.testing import MemoryExporter
@@ -131,11 +130,27 @@ def test_loop_of_parents_ends(memory):
         end(table, run.key)
 
 
-@pytest.mark.parametrize("text", ["soon", "-1", "0", "inf", "nan"])
-def test_wrong_idle_limit_in_the_environment_is_said_and_ignored(monkeypatch, caplog, text):
-    monkeypatch.setenv("IRONSPAN_RUN_IDLE_SECONDS", text)
-    assert RunTable()._idle_seconds == 3600
-    assert "IRONSPAN_RUN_IDLE_SECONDS" in caplog.text
+def test_idle_limit_comes_from_the_configuration(memory, monkeypatch):
+    monkeypatch.setenv("IRONSPAN_RUN_IDLE_SECONDS", "7")
+    ironspan.init("tests", store=None, exporters=[memory])
+    clock = Clock()
+    table = RunTable(clock=clock)
+    begin(table, "quiet")
+    clock.now += 6
+    table.sweep()
+    assert table.get("quiet") is not None
+    clock.now += 2
+    table.sweep()
+    assert statuses(memory) == {"quiet": "abandoned"}
+
+
+def test_open_runs_are_a_gauge_in_the_statistics(memory):
+    table = RunTable()
+    before = ironspan.stats()["open_runs"]
+    begin(table, "one")
+    assert ironspan.stats()["open_runs"] == before + 1
+    end(table, "one")
+    assert ironspan.stats()["open_runs"] == before
 
 
 def test_guard_holds_back_failures_and_lets_the_users_signals_through():

@@ -20,20 +20,19 @@ run is open; nothing ever has to be reset.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
-
-from langchain_core.runnables.config import var_child_runnable_config
 
 import ironspan
 from ironspan._runs import NO_SPAN_ID, RUNS, Run, key_of
+from langchain_core.runnables.config import var_child_runnable_config
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from ironspan import Span, SpanContext
 
-__all__ = ["ambient_run_parent", "enter_body", "innermost_run", "nearest_below"]
+__all__ = ["Carried", "ambient_run_parent", "carry", "enter_body", "innermost_run", "nearest_below"]
 
 _body: ContextVar[Hashable | None] = ContextVar("ironspan_retriever_body", default=None)
 
@@ -41,6 +40,30 @@ _body: ContextVar[Hashable | None] = ContextVar("ironspan_retriever_body", defau
 def enter_body(run: Run) -> None:
     """Says that the code which follows in this context belongs to `run`, until `run` ends."""
     _body.set(run.key)
+
+
+class Carried:
+    """A run on its way to another thread: entered there, code of that thread belongs to it as it does here."""
+
+    __slots__ = ("_key", "_token")
+
+    def __init__(self, key: Hashable) -> None:
+        self._key = key
+        self._token: Token[Hashable | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _body.set(self._key)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            # A worker thread keeps its context from task to task; the next one is somebody else's.
+            _body.reset(self._token)
+
+
+def carry() -> Carried | None:
+    """What to take along into a thread that does not copy the context, if a run's code is executing here."""
+    run = innermost_run()
+    return None if run is None else Carried(run.key)
 
 
 def innermost_run() -> Run | None:

@@ -447,7 +447,8 @@ def _main(arguments: Iterator[str] | None = None) -> None:
     print(json.dumps({"port": receiver.port, "control": control.getsockname()[1]}), flush=True)
     done.wait()
     totals = receiver.report()
-    print(" / ".join(f"{totals[name]}" for name in ("spans", "unique", "duplicates", "bad_requests")), flush=True)
+    with suppress(BrokenPipeError):
+        print(" / ".join(f"{totals[name]}" for name in ("spans", "unique", "duplicates", "bad_requests")), flush=True)
     os._exit(0)
 
 

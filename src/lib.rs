@@ -3,4 +3,21 @@
 //! Data flows one way: Python face -> record -> buffer -> collector -> sinks. Only `src/python/` knows PyO3; everything
 //! else is plain Rust and is tested without an interpreter.
 
+pub mod buffer;
+pub mod clock;
+pub mod context;
+pub mod engine;
+pub mod finished;
+pub mod fork;
+pub mod ids;
+pub mod json;
+pub mod keys;
+pub mod kind;
+pub mod ledger;
 pub mod propagation;
+pub mod record;
+pub mod resolve;
+pub mod sampling;
+pub mod semconv;
+pub mod sinks;
+pub mod tape;

@@ -1,0 +1,514 @@
+//! The engine: what stands behind a span that ends. One per process, behind one atomic pointer, built when first needed.
+//!
+//! An engine is leaked on purpose. Nobody can then hold a pointer to a freed one, and in the child of a fork the old
+//! engine is abandoned as it is: nothing of it is touched, closed or dropped there, because any of its locks, queues and
+//! sockets may have been in use by a thread that the child does not have. The child stores null and builds its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+
+use crate::buffer::{Budget, Permit};
+use crate::clock::Anchor;
+use crate::finished::{BatchBuilder, Resource};
+use crate::fork;
+use crate::ledger::{DropReason, Ledger, Loss};
+use crate::record::Record;
+use crate::resolve::{Resolver, SpanLimits};
+use crate::sampling::Sampler;
+use crate::sinks::{Delivery, Destination, FlushToken, Sink};
+
+/// Records of one batch. Amortises the hand-over; larger ones only hold memory longer.
+const BATCH_RECORDS: usize = 512;
+/// Bytes of one batch, after which it is sealed.
+const BATCH_BYTES: usize = 1 << 20;
+/// Records kept for reuse. A large pool is colder than the allocator (native-core, 1.1).
+const POOL: usize = 64;
+/// How long the collector sleeps while spans flow: it bounds how long a finished span stays in the buffer.
+const PERIOD: Duration = Duration::from_millis(200);
+/// After this long without a span the collector parks until it is woken.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What an engine is built from.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where spans are counted.
+    pub ledger: &'static Ledger,
+    /// Who sends.
+    pub resource: Resource,
+    /// Limits of a span.
+    pub limits: SpanLimits,
+    /// What is kept.
+    pub sampler: Sampler,
+    /// Bytes that may wait in the whole pipeline.
+    pub byte_limit: usize,
+    /// Records that may wait in the buffer.
+    pub record_limit: usize,
+    /// Where spans go.
+    pub sinks: Vec<(Arc<Destination>, Arc<dyn Sink>)>,
+}
+
+/// A message to the collector.
+#[derive(Debug)]
+enum Control {
+    Wake,
+    Flush { deadline: Instant, done: FlushToken },
+    Shutdown { deadline: Instant, done: FlushToken },
+    Park,
+}
+
+/// The collector's thread, if it runs, and how many forks are under way.
+#[derive(Debug, Default)]
+struct Collector {
+    handle: Option<JoinHandle<()>>,
+    exited: Option<Receiver<()>>,
+    parks: u32,
+    /// Whether it ran when the first of these forks began.
+    resume: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Engine {
+    ledger: &'static Ledger,
+    sampler: Sampler,
+    resource: Arc<Resource>,
+    epoch: u32,
+    budget: Arc<Budget>,
+    record_limit: isize,
+    records: (Sender<Box<Record>>, Receiver<Box<Record>>),
+    pool: (Sender<Box<Record>>, Receiver<Box<Record>>),
+    control: (Sender<Control>, Receiver<Control>),
+    queued: AtomicIsize,
+    /// The collector sleeps without a limit (or does not run yet): the next record has to wake it.
+    asleep: AtomicBool,
+    wake_sent: AtomicBool,
+    closing: AtomicBool,
+    collector: Mutex<Collector>,
+    resolver: Mutex<Resolver>,
+    destinations: Vec<Arc<Destination>>,
+    sinks: Vec<Arc<dyn Sink>>,
+}
+
+/// What a flush or shutdown found when it returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Everything that was pending when it began is settled.
+    Settled,
+    /// The time was up first.
+    TimedOut,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a lock was held is caught and counted elsewhere; the data is plain and stays usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Builds an engine; no thread starts before the first record.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let (destinations, sinks) = setup.sinks.into_iter().unzip();
+        Self {
+            ledger: setup.ledger,
+            sampler: setup.sampler,
+            resource: Arc::new(setup.resource),
+            epoch: fork::epoch(),
+            budget: Arc::new(Budget::new(setup.byte_limit)),
+            record_limit: isize::try_from(setup.record_limit).unwrap_or(isize::MAX),
+            records: unbounded(),
+            pool: bounded(POOL),
+            control: unbounded(),
+            queued: AtomicIsize::new(0),
+            asleep: AtomicBool::new(true),
+            wake_sent: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            collector: Mutex::new(Collector::default()),
+            resolver: Mutex::new(Resolver::new(setup.limits)),
+            destinations,
+            sinks,
+        }
+    }
+
+    /// What is kept.
+    #[inline]
+    #[must_use]
+    pub fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
+    /// The fork epoch in which it was built.
+    #[inline]
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Where spans are counted.
+    #[must_use]
+    pub fn ledger(&self) -> &'static Ledger {
+        self.ledger
+    }
+
+    /// The destinations, in the order in which they were configured.
+    #[must_use]
+    pub fn destinations(&self) -> &[Arc<Destination>] {
+        &self.destinations
+    }
+
+    /// Bytes that wait anywhere in the pipeline.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// An empty record.
+    #[inline]
+    #[must_use]
+    pub fn take_record(&self) -> Box<Record> {
+        self.pool.1.try_recv().unwrap_or_default()
+    }
+
+    /// Takes a record back that will not be submitted, or that has been resolved.
+    pub fn give_back(&self, mut record: Box<Record>) {
+        record.recycle();
+        // A full pool is the normal case under load: then the record is freed.
+        let _ = self.pool.0.try_send(record);
+    }
+
+    /// Takes a finished record over. Never waits: what does not fit is dropped and counted.
+    #[inline]
+    pub fn submit(&'static self, mut record: Box<Record>) {
+        self.ledger.spans.create();
+        record.tape.trim();
+        let bytes = record.bytes();
+        if self.closing.load(Relaxed) {
+            return self.refuse(record, DropReason::Shutdown);
+        }
+        if self.queued.load(Relaxed) >= self.record_limit || !self.budget.try_charge(bytes) {
+            return self.refuse(record, DropReason::BufferFull);
+        }
+        if self.records.0.send(record).is_err() {
+            // Unreachable while `self` holds the receiver; the charge and the span must not leak all the same.
+            self.budget.release(bytes);
+            self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
+            return;
+        }
+        // SeqCst here and in the collector's way to sleep: either it sees this record, or we see it asleep.
+        let waiting = self.queued.fetch_add(1, SeqCst) + 1;
+        if self.asleep.load(SeqCst) || waiting % BATCH_RECORDS.cast_signed() == 0 || bytes >= BATCH_BYTES {
+            self.wake();
+        }
+        if self.closing.load(SeqCst) {
+            self.sweep();
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, record: Box<Record>, reason: DropReason) {
+        self.ledger.spans.lose(Loss::Dropped(reason), 1);
+        self.give_back(record);
+    }
+
+    #[cold]
+    fn wake(&'static self) {
+        if self.asleep.swap(false, SeqCst) {
+            self.start();
+        }
+        if !self.wake_sent.swap(true, AcqRel) {
+            let _ = self.control.0.send(Control::Wake);
+        }
+    }
+
+    /// Starts the collector if it does not run. Says whether it runs then: a process may be out of threads.
+    fn start(&'static self) -> bool {
+        let mut collector = lock(&self.collector);
+        if collector.parks > 0 {
+            collector.resume = true;
+            return false;
+        }
+        if collector.handle.as_ref().is_some_and(|handle| !handle.is_finished()) {
+            return true;
+        }
+        let (exit, exited) = bounded(0);
+        let spawned = std::thread::Builder::new().name("ironspan-collect".to_owned()).spawn(move || {
+            fork::block_signals();
+            self.collect();
+            drop::<Sender<()>>(exit);
+        });
+        match spawned {
+            Ok(handle) => {
+                collector.handle = Some(handle);
+                collector.exited = Some(exited);
+                true
+            }
+            Err(_) => {
+                self.ledger.internal_error();
+                // The next record tries again.
+                self.asleep.store(true, SeqCst);
+                false
+            }
+        }
+    }
+
+    /// The collector's loop.
+    fn collect(&self) {
+        let mut last_span = Instant::now();
+        loop {
+            let message = if last_span.elapsed() < IDLE {
+                self.control.1.recv_timeout(PERIOD)
+            } else {
+                self.asleep.store(true, SeqCst);
+                if self.queued.load(SeqCst) > 0 {
+                    self.asleep.store(false, SeqCst);
+                    Ok(Control::Wake)
+                } else {
+                    self.control.1.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                }
+            };
+            self.wake_sent.store(false, SeqCst);
+            match message {
+                Ok(Control::Park) => return,
+                Ok(Control::Flush { deadline, done }) => {
+                    self.drain(usize::MAX);
+                    for sink in &self.sinks {
+                        sink.flush(deadline, done.clone());
+                    }
+                }
+                Ok(Control::Shutdown { deadline, done }) => {
+                    self.drain(usize::MAX);
+                    for sink in &self.sinks {
+                        sink.shutdown(deadline, done.clone());
+                    }
+                    return;
+                }
+                Ok(Control::Wake) | Err(RecvTimeoutError::Timeout) => {
+                    // Some batches, then a look at the control channel: a fork or a flush must not wait for a flood.
+                    if self.drain(16) {
+                        last_span = Instant::now();
+                        if self.queued.load(SeqCst) > 0 && !self.wake_sent.swap(true, AcqRel) {
+                            let _ = self.control.0.send(Control::Wake);
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Resolves up to `batches` batches and hands them on. Says whether there was anything.
+    fn drain(&self, batches: usize) -> bool {
+        let mut any = false;
+        for _ in 0..batches {
+            // A fault in a batch costs that batch's bookkeeping, never the collector.
+            match catch_unwind(AssertUnwindSafe(|| self.drain_batch())) {
+                Ok(true) => any = true,
+                Ok(false) => break,
+                Err(_) => self.ledger.internal_error(),
+            }
+        }
+        any
+    }
+
+    fn drain_batch(&self) -> bool {
+        let mut resolver = lock(&self.resolver);
+        let mut builder = BatchBuilder::new();
+        let anchor = Anchor::now();
+        let mut charged = 0;
+        let mut taken = 0;
+        while taken < BATCH_RECORDS && builder.bytes() < BATCH_BYTES {
+            let record = match self.records.1.try_recv() {
+                Ok(record) => record,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            };
+            taken += 1;
+            charged += record.bytes();
+            let resolved = catch_unwind(AssertUnwindSafe(|| {
+                resolver.resolve(&record, &anchor, &mut builder);
+            }));
+            if resolved.is_err() {
+                builder.abort_span();
+                self.ledger.internal_error();
+                self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
+            }
+            self.give_back(record);
+        }
+        drop(resolver);
+        self.queued.fetch_sub(taken.cast_signed(), SeqCst);
+        if taken == 0 {
+            return false;
+        }
+        let permit = Permit::adopt(Arc::clone(&self.budget), charged);
+        let batch = builder.build(Arc::clone(&self.resource), Some(permit));
+        for (sink, delivery) in
+            self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger))
+        {
+            sink.accept(delivery);
+        }
+        true
+    }
+
+    /// Waits until everything that is pending now is settled, at most until `deadline`.
+    pub fn flush(&'static self, deadline: Instant) -> Waited {
+        self.ask(deadline, |done| Control::Flush { deadline, done })
+    }
+
+    fn ask(&'static self, deadline: Instant, message: impl FnOnce(FlushToken) -> Control) -> Waited {
+        let (done, settled) = FlushToken::pair();
+        self.asleep.store(false, SeqCst);
+        if self.start() {
+            let _ = self.control.0.send(message(done));
+        } else {
+            // No thread can be had (or a fork is under way): this thread does the collector's part.
+            self.drain(usize::MAX);
+            let ending = matches!(message(done.clone()), Control::Shutdown { .. });
+            for sink in &self.sinks {
+                if ending {
+                    sink.shutdown(deadline, done.clone());
+                } else {
+                    sink.flush(deadline, done.clone());
+                }
+            }
+            drop(done);
+        }
+        match settled.recv_deadline(deadline) {
+            Err(RecvTimeoutError::Timeout) => Waited::TimedOut,
+            // Tokens carry no message; the channel closes when the last one is gone.
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Waited::Settled,
+        }
+    }
+
+    /// Ends the engine: what is pending is sent until `deadline`, the rest is dropped and counted.
+    pub fn shutdown(&'static self, deadline: Instant) -> Waited {
+        self.closing.store(true, SeqCst);
+        let waited = self.ask(deadline, |done| Control::Shutdown { deadline, done });
+        self.sweep();
+        waited
+    }
+
+    /// Counts as lost what reached the buffer after its end.
+    #[cold]
+    fn sweep(&self) {
+        if lock(&self.collector).handle.as_ref().is_some_and(|handle| !handle.is_finished()) {
+            return;
+        }
+        while let Ok(record) = self.records.1.try_recv() {
+            self.queued.fetch_sub(1, SeqCst);
+            self.budget.release(record.bytes());
+            self.ledger.spans.lose(Loss::Dropped(DropReason::Shutdown), 1);
+        }
+    }
+
+    /// Before a fork: all our threads leave, so that the child is not born beside half-done work and Python has no
+    /// reason to warn of threads. Waits at most until `deadline`.
+    pub fn park(&self, deadline: Instant) {
+        let mut collector = lock(&self.collector);
+        collector.parks += 1;
+        if collector.parks > 1 {
+            return;
+        }
+        let (handle, exited) = (collector.handle.take(), collector.exited.take());
+        collector.resume = handle.is_some();
+        drop(collector);
+        if let (Some(handle), Some(exited)) = (handle, exited) {
+            let _ = self.control.0.send(Control::Park);
+            if exited.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected) {
+                let _ = handle.join();
+            }
+        }
+        for sink in &self.sinks {
+            sink.park(deadline);
+        }
+    }
+
+    /// After a fork, in the parent: goes on.
+    pub fn resume(&'static self) {
+        let restart = {
+            let mut collector = lock(&self.collector);
+            collector.parks = collector.parks.saturating_sub(1);
+            if collector.parks > 0 {
+                return;
+            }
+            collector.resume
+        };
+        for sink in &self.sinks {
+            sink.resume();
+        }
+        if restart && !self.closing.load(Relaxed) {
+            self.asleep.store(false, SeqCst);
+            self.start();
+            let _ = self.control.0.send(Control::Wake);
+        }
+    }
+}
+
+/// The engine that spans use. Null: none was built yet in this process.
+static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(ptr::null_mut());
+/// Spans are off: after `shutdown()`, or because the SDK is disabled. Survives a fork.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// The engine that spans use, if one was built.
+#[inline]
+#[must_use]
+pub fn current() -> Option<&'static Engine> {
+    // SAFETY: the pointer is null or came from a leaked box, which is never freed.
+    #[allow(unsafe_code, reason = "one atomic pointer is the whole protocol between spans, fork and shutdown")]
+    unsafe {
+        ENGINE.load(Acquire).as_ref()
+    }
+}
+
+/// Whether spans are off.
+#[inline]
+#[must_use]
+pub fn is_closed() -> bool {
+    CLOSED.load(Relaxed)
+}
+
+/// Turns spans off or on again.
+pub fn set_closed(closed: bool) {
+    CLOSED.store(closed, SeqCst);
+}
+
+/// Leaks `engine` and makes it the one that spans use if there is none yet. Returns the one in use.
+#[must_use]
+pub fn install_first(engine: Engine) -> &'static Engine {
+    install_fork_handler();
+    let leaked: &'static Engine = Box::leak(Box::new(engine));
+    let installed = ENGINE.compare_exchange(ptr::null_mut(), ptr::from_ref(leaked).cast_mut(), AcqRel, Acquire);
+    match installed {
+        Ok(_) => leaked,
+        // Another thread was quicker. Ours never started a thread; it stays behind unused.
+        Err(_) => current().unwrap_or(leaked),
+    }
+}
+
+/// Leaks `engine`, makes it the one that spans use, and returns the one before, which the caller shuts down.
+pub fn replace(engine: Option<Engine>) -> Option<&'static Engine> {
+    install_fork_handler();
+    let new = engine.map_or(ptr::null_mut(), |engine| Box::into_raw(Box::new(engine)));
+    let old = ENGINE.swap(new, AcqRel);
+    // SAFETY: as in `current`.
+    #[allow(unsafe_code, reason = "as in `current`")]
+    unsafe {
+        old.as_ref()
+    }
+}
+
+/// In the child of a fork: no engine, a new epoch, an empty account. Stores only, as a fork handler must.
+extern "C" fn after_fork_in_child() {
+    ENGINE.store(ptr::null_mut(), SeqCst);
+    fork::bump();
+    crate::ledger::PROCESS.reset();
+}
+
+fn install_fork_handler() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| fork::on_child(after_fork_in_child));
+}

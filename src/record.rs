@@ -1,0 +1,116 @@
+//! The record: everything about one span, as the caller's thread leaves it. The one thing that crosses threads.
+
+use std::sync::Arc;
+
+use crate::context::{Baggage, SpanContext};
+use crate::ids::{SpanId, TraceId};
+use crate::kind::{Kind, Outcome, SpanKind};
+use crate::tape::Tape;
+
+/// A moment, as ticks of [`crate::clock`] or as given by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Ticks.
+    Ticks(u64),
+    /// Unix nanoseconds.
+    Unix(u64),
+}
+
+/// What holds for every span below: set by `scope(...)`, shared by all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    /// Session or conversation the run belongs to.
+    pub session: Option<Box<str>>,
+    /// User the run serves.
+    pub user: Option<Box<str>>,
+    /// Tags for every span.
+    pub tags: Vec<Box<str>>,
+    /// Attributes for every span: pairs in the tape's encoding, without brackets.
+    pub metadata: Vec<u8>,
+    /// What travels on to other processes.
+    pub baggage: Baggage,
+}
+
+/// One span, from its first attribute to its way through the buffer.
+#[derive(Debug)]
+pub struct Record {
+    /// Trace.
+    pub trace_id: TraceId,
+    /// Span.
+    pub span_id: SpanId,
+    /// Parent; `None` for a root.
+    pub parent_id: Option<SpanId>,
+    /// W3C trace flags.
+    pub flags: u8,
+    /// Whether the parent lives in another process.
+    pub parent_remote: bool,
+    /// What the step is.
+    pub kind: Kind,
+    /// OpenTelemetry's kind, when the caller named one.
+    pub span_kind: Option<SpanKind>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Values left out because the span was over its byte limit.
+    pub left_out: u32,
+    /// Start.
+    pub start: Moment,
+    /// End.
+    pub end: Moment,
+    /// W3C tracestate.
+    pub trace_state: Option<Arc<str>>,
+    /// Session, user, tags.
+    pub scope: Option<Arc<Scope>>,
+    /// Everything else.
+    pub tape: Tape,
+}
+
+/// Memory that a recycled record's tape may keep; one long prompt must not stay for ever.
+const KEEP: usize = 1024;
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            trace_id: TraceId::INVALID,
+            span_id: SpanId::INVALID,
+            parent_id: None,
+            flags: 0,
+            parent_remote: false,
+            kind: Kind::Span,
+            span_kind: None,
+            outcome: Outcome::Ok,
+            left_out: 0,
+            start: Moment::Ticks(0),
+            end: Moment::Ticks(0),
+            trace_state: None,
+            scope: None,
+            tape: Tape::with_capacity(192),
+        }
+    }
+}
+
+impl Record {
+    /// Bytes that the record holds while it waits.
+    #[must_use]
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.tape.capacity()
+    }
+
+    /// Empties the record for the next span.
+    pub fn recycle(&mut self) {
+        self.tape.reset(KEEP);
+        self.trace_state = None;
+        self.scope = None;
+        self.span_kind = None;
+        self.outcome = Outcome::Ok;
+        self.left_out = 0;
+    }
+
+    /// The span's own context.
+    #[must_use]
+    pub fn context(&self) -> SpanContext {
+        let mut context = SpanContext::new(self.trace_id, self.span_id, self.flags);
+        context.trace_state.clone_from(&self.trace_state);
+        context
+    }
+}

@@ -1,0 +1,434 @@
+//! The byte tape: how a span's values are written on the caller's thread and read everywhere else.
+//!
+//! One append-only buffer of tagged values. The caller copies structure, scalars and character arrays as they are (a
+//! Python `str` may be one, two or four bytes wide); text becomes UTF-8, and structure becomes JSON, in the collector.
+//! Containers are bracketed, so that a walker needs no second pass. The reader is total: bytes that are not a tape end
+//! the walk instead of panicking.
+
+use std::borrow::Cow;
+
+/// Tags of the values on a tape. The numbers never leave the process.
+mod tag {
+    pub(super) const NULL: u8 = 0;
+    pub(super) const FALSE: u8 = 1;
+    pub(super) const TRUE: u8 = 2;
+    pub(super) const INT: u8 = 3;
+    pub(super) const FLOAT: u8 = 4;
+    pub(super) const UTF8: u8 = 5;
+    pub(super) const LATIN1: u8 = 6;
+    pub(super) const UCS2: u8 = 7;
+    pub(super) const UCS4: u8 = 8;
+    pub(super) const BYTES: u8 = 9;
+    pub(super) const BIG_INT: u8 = 10;
+    pub(super) const LIST: u8 = 11;
+    pub(super) const MAP: u8 = 12;
+    pub(super) const OBJECT: u8 = 13;
+    pub(super) const END: u8 = 14;
+    pub(super) const OPAQUE: u8 = 15;
+    pub(super) const CUT: u8 = 16;
+    pub(super) const KEY: u8 = 17;
+}
+
+/// How the characters of a [`Text`] are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// UTF-8, valid.
+    Utf8,
+    /// One byte a character, ISO 8859-1.
+    Latin1,
+    /// Two bytes a character, native order; surrogates are possible.
+    Ucs2,
+    /// Four bytes a character, native order; surrogates are possible.
+    Ucs4,
+}
+
+/// Text as it lies on the tape, not yet UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    /// The characters.
+    pub bytes: &'a [u8],
+    /// How to read them.
+    pub width: Width,
+}
+
+impl<'a> Text<'a> {
+    /// Text that is UTF-8 already.
+    #[must_use]
+    pub fn utf8(text: &'a str) -> Self {
+        Self { bytes: text.as_bytes(), width: Width::Utf8 }
+    }
+
+    /// Calls `each` with every character; a lone surrogate or a number beyond Unicode becomes U+FFFD.
+    fn characters(self, mut each: impl FnMut(char)) {
+        match self.width {
+            Width::Utf8 => String::from_utf8_lossy(self.bytes).chars().for_each(each),
+            Width::Latin1 => self.bytes.iter().for_each(|&byte| each(char::from(byte))),
+            Width::Ucs2 => self.bytes.chunks_exact(2).for_each(|pair| {
+                let unit = pair.try_into().map_or(0xFFFD, u16::from_ne_bytes);
+                each(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }),
+            Width::Ucs4 => self.bytes.chunks_exact(4).for_each(|quad| {
+                let unit = quad.try_into().map_or(0xFFFD, u32::from_ne_bytes);
+                each(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }),
+        }
+    }
+
+    /// The text as UTF-8, borrowed where the tape holds it so.
+    #[must_use]
+    pub fn to_str(self) -> Cow<'a, str> {
+        match self.width {
+            Width::Utf8 => String::from_utf8_lossy(self.bytes),
+            Width::Latin1 if self.bytes.is_ascii() => String::from_utf8_lossy(self.bytes),
+            _ => {
+                let mut out = String::with_capacity(self.bytes.len());
+                self.characters(|character| out.push(character));
+                Cow::Owned(out)
+            }
+        }
+    }
+}
+
+/// Why the walker stopped inside a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cut {
+    /// Deeper than the depth limit, or a cycle, which cannot be told from it.
+    Depth = 0,
+    /// More nodes than the node limit.
+    Nodes = 1,
+    /// More bytes than the span may hold.
+    Bytes = 2,
+    /// The value failed while it was read.
+    Failed = 3,
+}
+
+impl Cut {
+    /// The mark that stands in the value's place.
+    #[must_use]
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Depth => "<cut: too deep>",
+            Self::Nodes => "<cut: too many items>",
+            Self::Bytes => "<cut: too large>",
+            Self::Failed => "<unreadable>",
+        }
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Depth,
+            1 => Self::Nodes,
+            2 => Self::Bytes,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// One step of a tape.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Token<'a> {
+    /// `None`.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer that fits 64 bits.
+    Int(i64),
+    /// A double, NaN and infinities included.
+    Float(f64),
+    /// Text.
+    Text(Text<'a>),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// An integer beyond 64 bits, as decimal digits.
+    BigInt(&'a str),
+    /// A sequence begins; values follow until [`Token::End`].
+    List,
+    /// A mapping begins; key and value alternate until [`Token::End`].
+    Map,
+    /// An object begins: its type's name, then as a map.
+    Object(Text<'a>),
+    /// The innermost container ends.
+    End,
+    /// An object of which only the type's name is known.
+    Opaque(Text<'a>),
+    /// The walker stopped here.
+    Cut(Cut),
+    /// A key of [`crate::keys`], by number.
+    Key(u16),
+}
+
+/// Appends values to a tape.
+#[derive(Debug, Default)]
+pub struct Tape {
+    bytes: Vec<u8>,
+}
+
+impl Tape {
+    /// An empty tape with room for `capacity` bytes.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// What has been written.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes written.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing has been written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Bytes held, written or not: what a budget has to count.
+    #[must_use]
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Forgets the content and keeps the memory, unless that is more than `keep` bytes.
+    pub fn reset(&mut self, keep: usize) {
+        self.bytes.clear();
+        if self.bytes.capacity() > keep {
+            self.bytes.shrink_to(keep);
+        }
+    }
+
+    /// Takes back everything after `len` bytes: how a half-written value is undone.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
+    /// Gives unused memory back when there is much of it: what waits in a queue is charged by capacity.
+    pub fn trim(&mut self) {
+        let unused = self.bytes.capacity() - self.bytes.len();
+        if unused > 4096 && unused > self.bytes.len() / 4 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// The bytes, without memory to spare.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.shrink_to_fit();
+        self.bytes
+    }
+
+    /// Copies another tape's bytes as they are.
+    pub fn extend(&mut self, other: &[u8]) {
+        self.bytes.extend_from_slice(other);
+    }
+
+    #[inline]
+    fn tagged(&mut self, tag: u8, payload: &[u8]) {
+        let length = payload.len();
+        self.bytes.reserve(length + 6);
+        self.bytes.push(tag);
+        self.length(length);
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// A length: one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB; a longer one is cut.
+    #[inline]
+    fn length(&mut self, length: usize) {
+        if let Ok(short @ 0..=254) = u8::try_from(length) {
+            self.bytes.push(short);
+        } else {
+            self.bytes.push(255);
+            self.bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+        }
+    }
+
+    /// Writes `None`.
+    pub fn null(&mut self) {
+        self.bytes.push(tag::NULL);
+    }
+
+    /// Writes a boolean.
+    pub fn bool(&mut self, value: bool) {
+        self.bytes.push(if value { tag::TRUE } else { tag::FALSE });
+    }
+
+    /// Writes an integer.
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        let mut cell = [tag::INT; 9];
+        cell[1..].copy_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&cell);
+    }
+
+    /// Writes a double.
+    #[inline]
+    pub fn float(&mut self, value: f64) {
+        let mut cell = [tag::FLOAT; 9];
+        cell[1..].copy_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&cell);
+    }
+
+    /// Writes text that is UTF-8.
+    #[inline]
+    pub fn str(&mut self, text: &str) {
+        self.tagged(tag::UTF8, text.as_bytes());
+    }
+
+    /// Writes text as it lies in memory.
+    #[inline]
+    pub fn text(&mut self, text: Text<'_>) {
+        let tag = match text.width {
+            Width::Utf8 => tag::UTF8,
+            Width::Latin1 => tag::LATIN1,
+            Width::Ucs2 => tag::UCS2,
+            Width::Ucs4 => tag::UCS4,
+        };
+        self.tagged(tag, text.bytes);
+    }
+
+    /// Writes bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.tagged(tag::BYTES, bytes);
+    }
+
+    /// Writes an integer beyond 64 bits, given as decimal digits.
+    pub fn big_int(&mut self, digits: &str) {
+        self.tagged(tag::BIG_INT, digits.as_bytes());
+    }
+
+    /// Begins a sequence.
+    pub fn list(&mut self) {
+        self.bytes.push(tag::LIST);
+    }
+
+    /// Begins a mapping.
+    pub fn map(&mut self) {
+        self.bytes.push(tag::MAP);
+    }
+
+    /// Begins an object with the name of its type.
+    pub fn object(&mut self, type_name: Text<'_>) {
+        self.bytes.push(tag::OBJECT);
+        self.text(type_name);
+    }
+
+    /// Ends the innermost container.
+    pub fn end(&mut self) {
+        self.bytes.push(tag::END);
+    }
+
+    /// Writes an object of which only the type's name is known.
+    pub fn opaque(&mut self, type_name: Text<'_>) {
+        self.bytes.push(tag::OPAQUE);
+        self.text(type_name);
+    }
+
+    /// Writes the mark of a cut.
+    pub fn cut(&mut self, cut: Cut) {
+        self.bytes.extend_from_slice(&[tag::CUT, cut as u8]);
+    }
+
+    /// Writes a key by number.
+    #[inline]
+    pub fn key(&mut self, key: u16) {
+        let [low, high] = key.to_le_bytes();
+        self.bytes.extend_from_slice(&[tag::KEY, low, high]);
+    }
+}
+
+/// Walks a tape from its start.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// What has not been read yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.rest.split_at_checked(count)?;
+        self.rest = tail;
+        Some(head)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, tail) = self.rest.split_first()?;
+        self.rest = tail;
+        Some(first)
+    }
+
+    fn payload(&mut self) -> Option<&'a [u8]> {
+        let length = match self.byte()? {
+            255 => u32::from_le_bytes(self.take(4)?.try_into().ok()?) as usize,
+            short => usize::from(short),
+        };
+        self.take(length)
+    }
+
+    fn inner_text(&mut self) -> Option<Text<'a>> {
+        match self.next_token()? {
+            Token::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The next token; `None` at the end, or where the bytes are no tape.
+    pub fn next_token(&mut self) -> Option<Token<'a>> {
+        let text = |bytes, width| Token::Text(Text { bytes, width });
+        Some(match self.byte()? {
+            tag::NULL => Token::Null,
+            tag::FALSE => Token::Bool(false),
+            tag::TRUE => Token::Bool(true),
+            tag::INT => Token::Int(i64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            tag::FLOAT => Token::Float(f64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            tag::UTF8 => text(self.payload()?, Width::Utf8),
+            tag::LATIN1 => text(self.payload()?, Width::Latin1),
+            tag::UCS2 => text(self.payload()?, Width::Ucs2),
+            tag::UCS4 => text(self.payload()?, Width::Ucs4),
+            tag::BYTES => Token::Bytes(self.payload()?),
+            tag::BIG_INT => Token::BigInt(std::str::from_utf8(self.payload()?).ok()?),
+            tag::LIST => Token::List,
+            tag::MAP => Token::Map,
+            tag::OBJECT => Token::Object(self.inner_text()?),
+            tag::END => Token::End,
+            tag::OPAQUE => Token::Opaque(self.inner_text()?),
+            tag::CUT => Token::Cut(Cut::from_byte(self.byte()?)),
+            tag::KEY => Token::Key(u16::from_le_bytes(self.take(2)?.try_into().ok()?)),
+            _ => return None,
+        })
+    }
+
+    /// Skips one whole value, containers included, and returns its bytes.
+    pub fn skip_value(&mut self) -> Option<&'a [u8]> {
+        let start = self.rest;
+        let mut depth = 0_usize;
+        loop {
+            match self.next_token()? {
+                Token::List | Token::Map | Token::Object(_) => depth += 1,
+                Token::End => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            if depth == 0 {
+                return start.get(..start.len() - self.rest.len());
+            }
+        }
+    }
+}

@@ -338,11 +338,8 @@ def execute(number: str, full: bool) -> dict[str, Any]:
             run.check("identity", f"{good}/{len(run.identities)}", "all", good == len(run.identities))
         if not run.checks or not all(check.passed for check in run.checks):
             outcome = "failed"
-        texts = [
-            f"{check.what}: {check.measured} ({check.bar})" + ("" if check.passed else " <-- FAILED")
-            for check in run.checks
-        ]
-    return {"id": number, "outcome": outcome, "line": "; ".join(texts), "seconds": time.monotonic() - began}
+        line = "; ".join(check.rendered() for check in run.checks)
+    return {"id": number, "outcome": outcome, "line": line, "seconds": time.monotonic() - began}
 
 
 def main() -> None:

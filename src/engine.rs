@@ -96,13 +96,17 @@ pub struct Engine {
     sinks: Vec<Arc<dyn Sink>>,
 }
 
-/// What a flush or shutdown found when it returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// Everything that was pending when it began is settled.
-    Settled,
-    /// The time was up first.
-    TimedOut,
+/// A flush or shutdown that is under way.
+#[derive(Debug)]
+pub struct Waiting(Receiver<()>);
+
+impl Waiting {
+    /// Waits until everything it is about is settled, at most until `deadline`. Says whether it is.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> bool {
+        // Tokens carry no message; the channel closes when the last one is gone.
+        self.0.recv_deadline(deadline) != Err(RecvTimeoutError::Timeout)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -190,6 +194,9 @@ impl Engine {
         let bytes = record.bytes();
         if self.closing.load(Relaxed) {
             return self.refuse(record, DropReason::Shutdown);
+        }
+        if self.destinations.is_empty() {
+            return self.refuse(record, DropReason::NoDestination);
         }
         if self.queued.load(Relaxed) >= self.record_limit || !self.budget.try_charge(bytes) {
             return self.refuse(record, DropReason::BufferFull);
@@ -354,20 +361,21 @@ impl Engine {
         true
     }
 
-    /// Waits until everything that is pending now is settled, at most until `deadline`.
-    pub fn flush(&'static self, deadline: Instant) -> Waited {
-        self.ask(deadline, |done| Control::Flush { deadline, done })
+    /// Asks for everything that is pending now to be sent. Nobody waits for it after `deadline`.
+    pub fn begin_flush(&'static self, deadline: Instant) -> Waiting {
+        self.ask(deadline, false)
     }
 
-    fn ask(&'static self, deadline: Instant, message: impl FnOnce(FlushToken) -> Control) -> Waited {
+    fn ask(&'static self, deadline: Instant, ending: bool) -> Waiting {
         let (done, settled) = FlushToken::pair();
         self.asleep.store(false, SeqCst);
         if self.start() {
-            let _ = self.control.0.send(message(done));
+            let message =
+                if ending { Control::Shutdown { deadline, done } } else { Control::Flush { deadline, done } };
+            let _ = self.control.0.send(message);
         } else {
             // No thread can be had (or a fork is under way): this thread does the collector's part.
             self.drain(usize::MAX);
-            let ending = matches!(message(done.clone()), Control::Shutdown { .. });
             for sink in &self.sinks {
                 if ending {
                     sink.shutdown(deadline, done.clone());
@@ -375,21 +383,20 @@ impl Engine {
                     sink.flush(deadline, done.clone());
                 }
             }
-            drop(done);
         }
-        match settled.recv_deadline(deadline) {
-            Err(RecvTimeoutError::Timeout) => Waited::TimedOut,
-            // Tokens carry no message; the channel closes when the last one is gone.
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Waited::Settled,
-        }
+        Waiting(settled)
     }
 
-    /// Ends the engine: what is pending is sent until `deadline`, the rest is dropped and counted.
-    pub fn shutdown(&'static self, deadline: Instant) -> Waited {
+    /// Begins the engine's end: what is pending is sent until `deadline`, the rest is dropped and counted. Spans that
+    /// end from now on are refused.
+    pub fn begin_shutdown(&'static self, deadline: Instant) -> Waiting {
         self.closing.store(true, SeqCst);
-        let waited = self.ask(deadline, |done| Control::Shutdown { deadline, done });
+        self.ask(deadline, true)
+    }
+
+    /// Completes the engine's end.
+    pub fn end_shutdown(&self) {
         self.sweep();
-        waited
     }
 
     /// Counts as lost what reached the buffer after its end.

@@ -3,7 +3,7 @@
 //! One module owns the counters, and a span leaves by exactly one door. `pending` is counted on its own, not derived,
 //! so that the identity can be checked. Atomics only: the child of a fork resets them without taking a lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// Why a span was lost on our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Counts {
     rejected: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
     pending: AtomicI64,
+    /// Something was lost since somebody last looked.
+    news: AtomicBool,
 }
 
 /// A reading of [`Counts`].
@@ -124,6 +126,24 @@ impl Counts {
             counter.fetch_add(count, Relaxed);
         }
         self.pending.fetch_sub(count.cast_signed(), Relaxed);
+        self.set_news();
+    }
+
+    /// Whether something was lost since [`Counts::take_news`].
+    #[inline]
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.news.load(Relaxed)
+    }
+
+    /// Asks for another look.
+    pub fn set_news(&self) {
+        self.news.store(true, Relaxed);
+    }
+
+    /// Somebody looks now.
+    pub fn take_news(&self) {
+        self.news.store(false, Relaxed);
     }
 
     /// The counters now.
@@ -143,6 +163,7 @@ impl Counts {
             counter.store(0, Relaxed);
         }
         self.pending.store(0, Relaxed);
+        self.news.store(false, Relaxed);
     }
 }
 
@@ -175,6 +196,7 @@ impl Ledger {
                 rejected: AtomicU64::new(0),
                 dropped: [const { AtomicU64::new(0) }; DropReason::ALL.len()],
                 pending: AtomicI64::new(0),
+                news: AtomicBool::new(false),
             },
             open_spans: AtomicI64::new(0),
             open_runs: AtomicI64::new(0),

@@ -5,6 +5,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod config;
 pub mod context;
 pub mod engine;
 pub mod finished;

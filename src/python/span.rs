@@ -173,9 +173,7 @@ impl Span {
         let record = {
             let mut state = self.lock();
             if state.phase != Phase::Running {
-                drop(state);
-                PROCESS.late_calls.fetch_add(1, Relaxed);
-                return;
+                return state.count_late();
             }
             state.phase = Phase::Ended;
             state.seal(outcome, end)
@@ -189,10 +187,9 @@ impl Span {
     #[inline]
     pub(crate) fn with_record(&self, write: impl FnOnce(&mut Record)) {
         let mut state = self.lock();
-        if let Some(record) = &mut state.record {
-            write(record);
-        } else if state.phase == Phase::Ended && state.context.sampled() {
-            PROCESS.late_calls.fetch_add(1, Relaxed);
+        match &mut state.record {
+            Some(record) => write(record),
+            None => state.count_late(),
         }
     }
 

@@ -1,0 +1,22 @@
+# The newcomer's commands. Each target is one script; the work, and the reasons for it, are in scripts/.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: ## build, run a multi-agent example, print its trace
+	@scripts/demo
+
+test: ## Rust tests, Python tests, and the unit tests on every other CPython here
+	@scripts/test
+
+bench: ## measure ironspan beside its peers, write a table
+	@scripts/bench
+
+lint: ## formatting, clippy, ruff, mypy, stubs, workflow files
+	@scripts/lint
+
+clean: ## remove virtual environments, caches and build output
+	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache dist target

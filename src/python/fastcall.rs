@@ -1,0 +1,394 @@
+//! The verbs: `span`, `workflow`, `agent`, `generation`, `retrieval`, `embedding`, `tool`.
+//!
+//! They are raw vectorcall functions, because the usual way through a dict of keywords costs more than the span itself
+//! (native-core, 1.1). One function serves all; a table says which keywords a verb takes and where each goes.
+
+#![allow(unsafe_code, reason = "a vectorcall function takes raw pointers, valid for the call")]
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyString, PyTuple};
+
+use crate::engine::Engine;
+use crate::keys::Key;
+use crate::kind::{Kind, SpanKind};
+use crate::ledger::PROCESS;
+use crate::python::context::ambient_of;
+use crate::python::guard::guard;
+use crate::python::span::{Parent, Span, link_entry, put_unshared};
+use crate::record::Record;
+
+/// Where a keyword goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Target {
+    Payload(Key),
+    Kind,
+    Parent,
+    Links,
+    SpanKind,
+    Name,
+}
+
+/// One verb.
+struct Verb {
+    name: &'static str,
+    kind: Kind,
+    /// What the first argument is.
+    subject: &'static str,
+    subject_key: Key,
+    keywords: &'static [(&'static str, Target)],
+}
+
+const COMMON: [(&str, Target); 6] = [
+    ("input", Target::Payload(Key::Input)),
+    ("attributes", Target::Payload(Key::Attributes)),
+    ("tags", Target::Payload(Key::Tags)),
+    ("parent", Target::Parent),
+    ("links", Target::Links),
+    ("otel_kind", Target::SpanKind),
+];
+
+const VERBS: [Verb; 7] = [
+    Verb { name: "span", kind: Kind::Span, subject: "name", subject_key: Key::Name, keywords: &[("kind", Target::Kind)] },
+    Verb { name: "workflow", kind: Kind::Workflow, subject: "name", subject_key: Key::Name, keywords: &[] },
+    Verb {
+        name: "agent",
+        kind: Kind::Agent,
+        subject: "name",
+        subject_key: Key::Name,
+        keywords: &[("role", Target::Payload(Key::Role)), ("description", Target::Payload(Key::Description))],
+    },
+    Verb {
+        name: "generation",
+        kind: Kind::Generation,
+        subject: "model",
+        subject_key: Key::Model,
+        keywords: &[
+            ("provider", Target::Payload(Key::Provider)),
+            ("messages", Target::Payload(Key::Messages)),
+            ("params", Target::Payload(Key::Params)),
+            ("tools", Target::Payload(Key::Tools)),
+            ("prompt", Target::Payload(Key::Prompt)),
+            ("name", Target::Name),
+        ],
+    },
+    Verb {
+        name: "retrieval",
+        kind: Kind::Retrieval,
+        subject: "query",
+        subject_key: Key::Query,
+        keywords: &[
+            ("source", Target::Payload(Key::Source)),
+            ("top_k", Target::Payload(Key::TopK)),
+            ("name", Target::Name),
+        ],
+    },
+    Verb {
+        name: "embedding",
+        kind: Kind::Embedding,
+        subject: "model",
+        subject_key: Key::Model,
+        keywords: &[
+            ("provider", Target::Payload(Key::Provider)),
+            ("params", Target::Payload(Key::Params)),
+            ("name", Target::Name),
+        ],
+    },
+    Verb {
+        name: "tool",
+        kind: Kind::Tool,
+        subject: "name",
+        subject_key: Key::Name,
+        keywords: &[
+            ("arguments", Target::Payload(Key::Arguments)),
+            ("call_id", Target::Payload(Key::CallId)),
+            ("description", Target::Payload(Key::Description)),
+        ],
+    },
+];
+
+/// Interned names of the keywords, in the order of a verb's own keywords and then the common ones: keywords of a call
+/// are interned too, so that comparing pointers is enough.
+struct Table {
+    subject: Py<PyString>,
+    keywords: Vec<(Py<PyString>, Target)>,
+}
+
+static TABLES: PyOnceLock<Vec<Table>> = PyOnceLock::new();
+static UNSET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Makes `UNSET` and the tables, and adds the verbs to the module.
+pub(crate) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let tables = VERBS
+        .iter()
+        .map(|verb| Table {
+            subject: PyString::intern(py, verb.subject).unbind(),
+            keywords: verb
+                .keywords
+                .iter()
+                .chain(&COMMON)
+                .map(|(name, target)| (PyString::intern(py, name).unbind(), *target))
+                .collect(),
+        })
+        .collect();
+    let _ = TABLES.set(py, tables);
+    let unset = Bound::new(py, Unset)?;
+    module.add("UNSET", &unset)?;
+    let _ = UNSET.set(py, unset.into_any().unbind());
+    for definition in &DEFINITIONS {
+        // SAFETY: the definition is static, as CPython requires.
+        let function = unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                ffi::PyCFunction_NewEx(
+                    std::ptr::from_ref(&definition.0).cast_mut(),
+                    std::ptr::null_mut(),
+                    PyString::new(py, "ironspan").into_ptr(),
+                ),
+            )?
+        };
+        let function = function.cast_into::<PyCFunction>()?;
+        module.add(function.getattr("__name__")?.cast_into::<PyString>()?, function)?;
+    }
+    Ok(())
+}
+
+/// The value of an argument that was not given.
+#[pyclass(frozen, module = "ironspan", name = "Unset")]
+#[derive(Debug)]
+pub(crate) struct Unset;
+
+#[pymethods]
+impl Unset {
+    fn __repr__(&self) -> &'static str {
+        "UNSET"
+    }
+
+    fn __bool__(&self) -> bool {
+        false
+    }
+
+    fn __reduce__(&self) -> &'static str {
+        "UNSET"
+    }
+}
+
+/// A method definition that is never written after the library is loaded.
+struct Definition(ffi::PyMethodDef);
+
+// SAFETY: CPython only reads it.
+unsafe impl Sync for Definition {}
+
+macro_rules! definitions {
+    ($($index:literal $name:literal $function:ident $doc:literal;)*) => {
+        $(
+            unsafe extern "C" fn $function(
+                _module: *mut ffi::PyObject,
+                arguments: *const *mut ffi::PyObject,
+                count: ffi::Py_ssize_t,
+                keywords: *mut ffi::PyObject,
+            ) -> *mut ffi::PyObject {
+                unsafe { call($index, arguments, count, keywords) }
+            }
+        )*
+
+        static DEFINITIONS: [Definition; VERBS.len()] = [$(Definition(ffi::PyMethodDef {
+            ml_name: $name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: $function },
+            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ml_doc: $doc.as_ptr(),
+        })),*];
+    };
+}
+
+definitions! {
+    0 c"span" span_entry c"span(name, *, kind='span', input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA step of a run.";
+    1 c"workflow" workflow_entry c"workflow(name, *, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA run that coordinates agents or steps.";
+    2 c"agent" agent_entry c"agent(name, *, role=None, description=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nOne turn of an agent.";
+    3 c"generation" generation_entry c"generation(model, *, provider=None, messages=UNSET, params=None, tools=None, prompt=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of a language model.";
+    4 c"retrieval" retrieval_entry c"retrieval(query, *, source=None, top_k=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA search for documents.";
+    5 c"embedding" embedding_entry c"embedding(model, *, provider=None, params=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of an embedding model.";
+    6 c"tool" tool_entry c"tool(name, *, arguments=UNSET, call_id=None, description=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA tool that runs.";
+}
+
+/// # Safety
+/// Called by CPython: `arguments` holds `count` positional values and then one per name in `keywords` (null or a tuple).
+unsafe fn call(
+    verb: usize,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls us attached.
+    let py = unsafe { Python::assume_attached() };
+    let made = guard(None, || {
+        let positional = usize::try_from(count).unwrap_or(0);
+        // SAFETY: as promised by the caller.
+        let (arguments, names) = unsafe {
+            let names = Bound::from_borrowed_ptr_or_opt(py, keywords).and_then(|names| names.cast_into::<PyTuple>().ok());
+            let total = positional + names.as_ref().map_or(0, |names| names.len());
+            let arguments = if total == 0 { &[] } else { std::slice::from_raw_parts(arguments, total) };
+            (arguments, names)
+        };
+        Some(make(py, verb, positional, arguments, names.as_ref()))
+    });
+    match made {
+        Some(Ok(object)) => object.into_ptr(),
+        Some(Err(error)) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+        // A fault of ours: the program gets a span that records nothing.
+        None => match super::noop(py) {
+            Ok(span) => span.into_ptr(),
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
+            }
+        },
+    }
+}
+
+#[inline]
+fn make<'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    positional: usize,
+    arguments: &[*mut ffi::PyObject],
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let missing = || PyTypeError::new_err("ironspan is not initialised");
+    let (verb, table) = (
+        VERBS.get(verb_index).ok_or_else(missing)?,
+        TABLES.get(py).and_then(|tables| tables.get(verb_index)).ok_or_else(missing)?,
+    );
+    if positional > 1 {
+        return Err(PyTypeError::new_err(format!(
+            "{}() takes 1 positional argument but {positional} were given",
+            verb.name
+        )));
+    }
+    // SAFETY: the pointers are valid objects for the call.
+    let argument = |at: usize| arguments.get(at).map(|object| unsafe { Borrowed::from_ptr(py, *object) });
+    let mut subject = if positional == 1 { argument(0) } else { None };
+    // Checked first: a wrong call is wrong whether spans are on or off.
+    let mut matched = Vec::new();
+    for (at, name) in names.into_iter().flat_map(|names| names.iter_borrowed()).enumerate() {
+        let value = argument(positional + at);
+        if subject.is_none() && same_name(&name, table.subject.bind(py)) {
+            subject = value;
+            continue;
+        }
+        let target = table.keywords.iter().find(|(known, _)| name.is(known.bind(py))).or_else(|| {
+            // Not interned (built at run time): compare the text.
+            table.keywords.iter().find(|(known, _)| same_name(&name, known.bind(py)))
+        });
+        match (target, value) {
+            (Some((_, target)), Some(value)) => matched.push((*target, value)),
+            _ => {
+                return Err(PyTypeError::new_err(format!(
+                    "{}() got an unexpected keyword argument '{}'",
+                    verb.name,
+                    name.str().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned())
+                )));
+            }
+        }
+    }
+    let Some(subject) = subject else {
+        return Err(PyTypeError::new_err(format!("{}() missing 1 required positional argument: '{}'", verb.name, verb.subject)));
+    };
+    // `@ironspan.tool` without parentheses.
+    if names.is_none() && subject.is_callable() && !subject.is_instance_of::<PyString>() {
+        return super::helper(py, "ironspan._decorate", "bare")?.call1((verb.name, subject));
+    }
+    let Some(engine) = super::engine(py) else { return super::noop(py) };
+    if engine.sampler().constant() == Some(false) {
+        return super::noop(py);
+    }
+    let span = build(py, engine, verb, &subject, &matched);
+    Ok(Bound::new(py, span)?.into_any())
+}
+
+#[inline]
+fn build(
+    py: Python<'_>,
+    engine: &'static Engine,
+    verb: &Verb,
+    subject: &Bound<'_, PyAny>,
+    matched: &[(Target, Borrowed<'_, '_, PyAny>)],
+) -> Span {
+    let mut record = engine.take_record();
+    let mut kind = verb.kind;
+    let mut parent = Parent::Ambient;
+    let mut name = None;
+    put_unshared(&mut record, verb.subject_key, subject);
+    for (target, value) in matched {
+        if value.is_none() && !matches!(target, Target::Payload(Key::Input | Key::Arguments | Key::Messages)) {
+            continue;
+        }
+        if UNSET.get(py).is_some_and(|unset| value.is(unset)) {
+            continue;
+        }
+        match target {
+            Target::Payload(key) => put_unshared(&mut record, *key, value),
+            Target::Kind => kind = known(&mut record, value, Kind::from_name).unwrap_or(kind),
+            Target::SpanKind => record.span_kind = known(&mut record, value, SpanKind::from_name),
+            Target::Name => {
+                put_unshared(&mut record, Key::Name, value);
+                name = value.cast::<PyString>().ok().map(|name| (*name).clone().unbind());
+            }
+            Target::Parent => match ambient_of(value) {
+                Some(ambient) => parent = Parent::Named(Box::new(ambient)),
+                None => mark_bad(&mut record, "parent"),
+            },
+            Target::Links => put_links(&mut record, value),
+        }
+    }
+    let name = name.unwrap_or_else(|| match subject.cast::<PyString>() {
+        Ok(text) => text.clone().unbind(),
+        Err(_) => PyString::new(py, verb.name).unbind(),
+    });
+    record.kind = kind;
+    Span::fresh(name, kind, Some(record), parent)
+}
+
+fn same_name(name: &Bound<'_, PyAny>, known: &Bound<'_, PyString>) -> bool {
+    name.is(known) || name.eq(known).unwrap_or(false)
+}
+
+/// Reads a word of a fixed set; an unknown one leaves a mark on the span.
+fn known<T>(record: &mut Record, value: &Bound<'_, PyAny>, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let word = value.cast::<PyString>().ok().and_then(|word| word.to_str().ok());
+    let found = word.and_then(|word| read(&word.to_ascii_lowercase()));
+    if found.is_none() {
+        mark_bad(record, "kind");
+    }
+    found
+}
+
+/// Leaves a mark on the span: an argument could not be used.
+fn mark_bad(record: &mut Record, argument: &str) {
+    PROCESS.internal_error();
+    record.tape.str("ironspan.bad_argument");
+    record.tape.str(argument);
+}
+
+fn put_links(record: &mut Record, links: &Bound<'_, PyAny>) {
+    let Ok(links) = links.try_iter() else { return mark_bad(record, "links") };
+    for link in links.take(1024).filter_map(Result::ok) {
+        // A link, or a pair of link and role.
+        let pair = link.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>().ok();
+        let role = pair.as_ref().and_then(|(_, role)| role.extract::<String>().ok());
+        let target = pair.as_ref().map_or(&link, |(target, _)| target);
+        match link_entry(target, role.as_deref()) {
+            Some(entry) => {
+                record.tape.key(Key::Link as u16);
+                record.tape.extend(entry.as_bytes());
+            }
+            None => mark_bad(record, "links"),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""What several test folders share. Nothing here is collected as a test."""

@@ -353,9 +353,7 @@ impl Engine {
         }
         let permit = Permit::adopt(Arc::clone(&self.budget), charged);
         let batch = builder.build(Arc::clone(&self.resource), Some(permit));
-        for (sink, delivery) in
-            self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger))
-        {
+        for (sink, delivery) in self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger)) {
             sink.accept(delivery);
         }
         true
@@ -370,8 +368,7 @@ impl Engine {
         let (done, settled) = FlushToken::pair();
         self.asleep.store(false, SeqCst);
         if self.start() {
-            let message =
-                if ending { Control::Shutdown { deadline, done } } else { Control::Flush { deadline, done } };
+            let message = if ending { Control::Shutdown { deadline, done } } else { Control::Flush { deadline, done } };
             let _ = self.control.0.send(message);
         } else {
             // No thread can be had (or a fork is under way): this thread does the collector's part.

@@ -12,10 +12,13 @@ pub mod finished;
 pub mod fork;
 pub mod ids;
 pub mod json;
+mod json_text;
 pub mod keys;
 pub mod kind;
 pub mod ledger;
 pub mod propagation;
+#[cfg(feature = "python")]
+mod python;
 pub mod record;
 pub mod resolve;
 pub mod sampling;

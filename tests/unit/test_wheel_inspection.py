@@ -60,7 +60,6 @@ def wheel_with(extra: dict[str, bytes], metadata: bytes = b"Name: ironspan\n") -
         ({"other/__init__.py": b""}, "other/__init__.py is not from this checkout"),
         ({"ironspan/py.typed": b"changed"}, "ironspan/py.typed differs from python/ironspan/py.typed"),
         ({"ironspan/second.so": b""}, "one extension module ironspan/_core was expected"),
-        ({EXTENSION: b"IRONSPAN_FAILPOINT"}, "was built with the crate feature failpoints"),
         ({f"{INFO}/RECORD": b"gone.py,,\n"}, "RECORD lists gone.py, which is not there"),
         ({f"{INFO}/RECORD": f"{EXTENSION},sha256=AAAA,4\n".encode()}, f"RECORD is wrong about {EXTENSION}"),
     ],

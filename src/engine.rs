@@ -337,6 +337,7 @@ impl Engine {
             taken += 1;
             charged += record.bytes();
             let resolved = catch_unwind(AssertUnwindSafe(|| {
+                crate::failpoint::failpoint!("collector.resolve");
                 resolver.resolve(&record, &anchor, &mut builder);
             }));
             if resolved.is_err() {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod engine;
+mod failpoint;
 pub mod finished;
 pub mod fork;
 pub mod ids;

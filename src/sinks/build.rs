@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, ConfigError};
 use crate::ledger::Ledger;
 use crate::sinks::memory::{Kept, MemorySink};
+use crate::sinks::otlp::{OtlpSink, OtlpWorker};
 use crate::sinks::{Destination, Sink};
 
 /// A destination with its sink.
@@ -20,7 +21,8 @@ pub fn from_config(
     memories: &[Arc<Kept>],
     ledger: &'static Ledger,
 ) -> Result<Vec<Built>, ConfigError> {
-    let _ = ledger;
+    // One thread and one runtime for all OTLP destinations of an engine.
+    let worker = OtlpWorker::new(ledger);
     // All queues together stay below the budget with room for what is being encoded, and one destination that hangs
     // cannot take the share of another.
     let share = config.limits.buffer_bytes / 8 * 7 / config.destinations.len().max(1);
@@ -38,7 +40,11 @@ pub fn from_config(
             config::Destination::Memory => {
                 Arc::new(MemorySink::new(memories.next().cloned().unwrap_or_default(), Arc::clone(&shared)))
             }
-            _ => continue,
+            config::Destination::Otlp(otlp) => Arc::new(
+                OtlpSink::new(otlp, &config.batch, Arc::clone(&shared), &worker)
+                    .map_err(|problem| ConfigError::new(&shared.name, problem))?,
+            ),
+            config::Destination::Console(_) | config::Destination::File(_) => continue,
         };
         built.push((shared, sink));
     }

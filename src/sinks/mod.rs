@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod memory;
+pub mod otlp;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod worker;

@@ -22,3 +22,4 @@ pub mod sampling;
 pub mod semconv;
 pub mod sinks;
 pub mod tape;
+pub mod terminal;

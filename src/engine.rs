@@ -337,6 +337,7 @@ impl Engine {
             taken += 1;
             charged += record.bytes();
             let resolved = catch_unwind(AssertUnwindSafe(|| {
+                crate::failpoint::failpoint!("collector.resolve");
                 resolver.resolve(&record, &anchor, &mut builder);
             }));
             if resolved.is_err() {
@@ -353,9 +354,7 @@ impl Engine {
         }
         let permit = Permit::adopt(Arc::clone(&self.budget), charged);
         let batch = builder.build(Arc::clone(&self.resource), Some(permit));
-        for (sink, delivery) in
-            self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger))
-        {
+        for (sink, delivery) in self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger)) {
             sink.accept(delivery);
         }
         true
@@ -370,8 +369,7 @@ impl Engine {
         let (done, settled) = FlushToken::pair();
         self.asleep.store(false, SeqCst);
         if self.start() {
-            let message =
-                if ending { Control::Shutdown { deadline, done } } else { Control::Flush { deadline, done } };
+            let message = if ending { Control::Shutdown { deadline, done } } else { Control::Flush { deadline, done } };
             let _ = self.control.0.send(message);
         } else {
             // No thread can be had (or a fork is under way): this thread does the collector's part.

@@ -8,14 +8,18 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod engine;
+mod failpoint;
 pub mod finished;
 pub mod fork;
 pub mod ids;
 pub mod json;
+mod json_text;
 pub mod keys;
 pub mod kind;
 pub mod ledger;
 pub mod propagation;
+#[cfg(feature = "python")]
+mod python;
 pub mod record;
 pub mod resolve;
 pub mod sampling;

@@ -32,8 +32,8 @@ impl PySpanContext {
     }
 
     pub(crate) fn ambient(&self) -> Ambient {
-        let scope = (!self.baggage.is_empty())
-            .then(|| Arc::new(Scope { baggage: self.baggage.clone(), ..Scope::default() }));
+        let scope =
+            (!self.baggage.is_empty()).then(|| Arc::new(Scope { baggage: self.baggage.clone(), ..Scope::default() }));
         Ambient { context: Some(self.context.clone()).filter(SpanContext::is_valid), scope }
     }
 }
@@ -268,7 +268,7 @@ pub(crate) fn inject<'py>(py: Python<'py>, carrier: Option<&Bound<'py, PyAny>>) 
             Ok(list) => write_list(list, &pairs),
             Err(_) => {
                 for (name, value) in &pairs {
-                    drop(ok(py, carrier.set_item(name, value)));
+                    let _ = ok(py, carrier.set_item(name, value));
                 }
             }
         }
@@ -293,11 +293,15 @@ fn write_list(list: &Bound<'_, PyList>, pairs: &[(String, String)]) {
             }
             at += 1;
         }
-        let key = if bytes_name { PyBytes::new(py, name.as_bytes()).into_any() } else { PyString::new(py, name).into_any() };
-        let value =
-            if text_value { PyString::new(py, value).into_any() } else { PyBytes::new(py, value.as_bytes()).into_any() };
+        let key =
+            if bytes_name { PyBytes::new(py, name.as_bytes()).into_any() } else { PyString::new(py, name).into_any() };
+        let value = if text_value {
+            PyString::new(py, value).into_any()
+        } else {
+            PyBytes::new(py, value.as_bytes()).into_any()
+        };
         if let Some(pair) = ok(py, PyTuple::new(py, [key, value])) {
-            drop(ok(py, list.append(pair)));
+            let _ = ok(py, list.append(pair));
         }
     }
 }
@@ -335,13 +339,27 @@ pub(crate) fn environment_for_child<'py>(
 pub(crate) fn attach(context: &Bound<'_, PyAny>) -> Frame {
     guard(Frame::new(Change::Remote(Box::default(), Baggage::new())), || {
         if let Ok(span) = context.cast::<Span>() {
-            return Frame::new(Change::Span(span.clone().unbind()));
+            return Frame::new(Change::Carried(Box::new(span.get().ambient()), Some(span.clone().into_any().unbind())));
         }
         let (found, baggage) = match context.cast::<PySpanContext>() {
             Ok(context) => (Some(context.get().context.clone()), context.get().baggage.clone()),
             Err(_) => (context_of(context), Baggage::new()),
         };
         Frame::new(Change::Remote(Box::new(found.unwrap_or_default()), baggage))
+    })
+}
+
+/// What is current here, as something that another thread can enter; `None` when there is nothing.
+#[pyfunction]
+pub(crate) fn _capture(py: Python<'_>) -> Option<Frame> {
+    guard(None, || {
+        let object = super::current::get(py)?;
+        let ambient = Ambient::of(&object);
+        let span = match object.cast_exact::<Frame>() {
+            Ok(frame) => frame.get().span(py),
+            Err(_) => Some(object),
+        };
+        Some(Frame::new(Change::Carried(Box::new(ambient), span.map(Bound::unbind))))
     })
 }
 
@@ -382,7 +400,11 @@ pub(crate) fn scope(
         }
         if let Some(entries) = baggage.and_then(|baggage| baggage.cast::<PyDict>().ok()) {
             scope.baggage = Baggage::from_entries(entries.iter().take(64).filter_map(|(key, value)| {
-                Some(BaggageEntry { key: short_text(Some(&key))?, value: short_text(Some(&value))?, metadata: "".into() })
+                Some(BaggageEntry {
+                    key: short_text(Some(&key))?,
+                    value: short_text(Some(&value))?,
+                    metadata: "".into(),
+                })
             }));
         }
         Frame::new(Change::Scope(Box::new(scope)))

@@ -51,7 +51,13 @@ const COMMON: [(&str, Target); 6] = [
 ];
 
 const VERBS: [Verb; 7] = [
-    Verb { name: "span", kind: Kind::Span, subject: "name", subject_key: Key::Name, keywords: &[("kind", Target::Kind)] },
+    Verb {
+        name: "span",
+        kind: Kind::Span,
+        subject: "name",
+        subject_key: Key::Name,
+        keywords: &[("kind", Target::Kind)],
+    },
     Verb { name: "workflow", kind: Kind::Workflow, subject: "name", subject_key: Key::Name, keywords: &[] },
     Verb {
         name: "agent",
@@ -228,7 +234,8 @@ unsafe fn call(
         let positional = usize::try_from(count).unwrap_or(0);
         // SAFETY: as promised by the caller.
         let (arguments, names) = unsafe {
-            let names = Bound::from_borrowed_ptr_or_opt(py, keywords).and_then(|names| names.cast_into::<PyTuple>().ok());
+            let names =
+                Bound::from_borrowed_ptr_or_opt(py, keywords).and_then(|names| names.cast_into::<PyTuple>().ok());
             let total = positional + names.as_ref().map_or(0, |names| names.len());
             let arguments = if total == 0 { &[] } else { std::slice::from_raw_parts(arguments, total) };
             (arguments, names)
@@ -298,7 +305,10 @@ fn make<'py>(
         }
     }
     let Some(subject) = subject else {
-        return Err(PyTypeError::new_err(format!("{}() missing 1 required positional argument: '{}'", verb.name, verb.subject)));
+        return Err(PyTypeError::new_err(format!(
+            "{}() missing 1 required positional argument: '{}'",
+            verb.name, verb.subject
+        )));
     };
     // `@ironspan.tool` without parentheses.
     if names.is_none() && subject.is_callable() && !subject.is_instance_of::<PyString>() {

@@ -35,11 +35,6 @@ impl Ambient {
         }
         Self::default()
     }
-
-    /// What holds here and now.
-    pub(crate) fn here(py: Python<'_>) -> Self {
-        current::get(py).map_or_else(Self::default, |object| Self::of(&object))
-    }
 }
 
 /// What a frame changes when it is entered.
@@ -49,10 +44,8 @@ pub(crate) enum Change {
     Scope(Box<Scope>),
     /// Sets a remote parent, with the baggage that came along.
     Remote(Box<SpanContext>, crate::context::Baggage),
-    /// Makes a span current again that is open elsewhere (a thread, a suspended generator).
-    Span(Py<Span>),
-    /// Makes nothing current.
-    Nothing,
+    /// Makes current here what is current elsewhere: in the thread that started this one, say.
+    Carried(Box<Ambient>, Option<Py<PyAny>>),
 }
 
 #[derive(Debug)]
@@ -93,8 +86,8 @@ impl Frame {
     pub(crate) fn span<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let state = self.lock();
         match &state.change {
-            Change::Span(span) => Some(span.bind(py).clone().into_any()),
-            Change::Remote(..) | Change::Nothing => None,
+            Change::Carried(_, span) => span.as_ref().map(|span| span.bind(py).clone()),
+            Change::Remote(..) => None,
             Change::Scope(_) => {
                 let previous = state.entered.previous.as_ref()?.bind(py).clone();
                 drop(state);
@@ -129,8 +122,7 @@ impl Frame {
                 };
                 Ambient { context, scope }
             }
-            Change::Span(span) => span.bind(py).get().ambient(),
-            Change::Nothing => Ambient::default(),
+            Change::Carried(ambient, _) => Ambient::clone(ambient),
         };
         state.open = true;
         // The variable is set with the lock released: setting may run a destructor.
@@ -205,7 +197,7 @@ impl Frame {
         if let Ok(state) = self.state.try_lock() {
             visit.call(&state.entered.token)?;
             visit.call(&state.entered.previous)?;
-            if let Change::Span(span) = &state.change {
+            if let Change::Carried(_, span) = &state.change {
                 visit.call(span)?;
             }
         }

@@ -132,9 +132,5 @@ fn refuse_subinterpreter(py: Python<'_>) -> PyResult<()> {
     // SAFETY: attached; both calls only read.
     #[allow(unsafe_code, reason = "there is no safe way to ask which interpreter this is")]
     let id = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
-    if id == 0 {
-        Ok(())
-    } else {
-        Err(PyImportError::new_err("ironspan runs in the main interpreter only"))
-    }
+    if id == 0 { Ok(()) } else { Err(PyImportError::new_err("ironspan runs in the main interpreter only")) }
 }

@@ -168,7 +168,7 @@ impl Span {
 
     /// Ends the span; the second time does nothing.
     #[inline]
-    fn finish(&self, outcome: Option<Outcome>, time: Option<u64>) {
+    fn close_at(&self, outcome: Option<Outcome>, time: Option<u64>) {
         let end = time.map_or_else(|| Moment::Ticks(clock::ticks()), Moment::Unix);
         let record = {
             let mut state = self.lock();
@@ -547,7 +547,7 @@ impl Span {
     #[pyo3(signature = (time = None))]
     fn end(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) {
         guard((), || {
-            slf.get().finish(None, unix_nano(time));
+            slf.get().close_at(None, unix_nano(time));
             super::after_end(slf.py());
         });
     }
@@ -635,17 +635,21 @@ impl Span {
         });
     }
 
+    /// Notes an outcome that no exception tells, without ending the span.
+    #[pyo3(signature = (outcome, /))]
+    fn _mark(&self, outcome: &str) {
+        guard((), || {
+            let outcome = outcome_of_word(outcome);
+            self.with_record(|record| record.outcome = outcome);
+        });
+    }
+
     /// Ends the span with an outcome that no exception tells: cancelled, interrupted, abandoned.
     #[pyo3(signature = (outcome, /))]
     fn _end_as(slf: &Bound<'_, Self>, outcome: &str) {
         guard((), || {
-            let outcome = match outcome {
-                "cancelled" => Outcome::Cancelled,
-                "interrupted" => Outcome::Interrupted,
-                "abandoned" => Outcome::Abandoned,
-                _ => Outcome::Error,
-            };
-            slf.get().finish(Some(outcome), None);
+            let outcome = outcome_of_word(outcome);
+            slf.get().close_at(Some(outcome), None);
             super::after_end(slf.py());
         });
     }
@@ -684,14 +688,17 @@ impl Span {
     #[inline]
     fn enter_span(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let previous = current::get(py);
-        let started = slf.get().start_under(|| super::ambient_of(py, previous.as_ref()), None);
-        // A span that is open already may be entered too: start() first, `with` later.
-        let open = started || {
+        let phase = {
             let state = slf.get().lock();
-            state.phase == Phase::Running && state.entered.token.is_none()
+            // Entered twice: the second time changes nothing.
+            if state.entered.token.is_some() { Phase::Ended } else { state.phase }
         };
-        if open {
+        if phase == Phase::Ended {
+            return;
+        }
+        let previous = current::get(py);
+        // A span that is open already may be entered too: start() first, `with` later.
+        if phase == Phase::Running || slf.get().start_under(|| super::ambient_of(py, previous.as_ref()), None) {
             let entered = current::enter(slf.as_any(), previous);
             slf.get().lock().entered = entered;
         }
@@ -703,14 +710,20 @@ impl Span {
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);
         }
-        let entered = span.take_entered();
+        let entered = {
+            let mut state = span.lock();
+            if state.phase == Phase::Ended {
+                return state.count_late();
+            }
+            std::mem::take(&mut state.entered)
+        };
         if entered.token.is_some() {
             let kept = current::leave(slf.as_any(), entered);
             if kept.previous.is_some() {
                 span.lock().entered = kept;
             }
         }
-        span.finish(None, None);
+        span.close_at(None, None);
         super::after_end(slf.py());
     }
 
@@ -761,6 +774,16 @@ pub(crate) fn link_entry(target: &Bound<'_, PyAny>, role: Option<&str>) -> Optio
     aside.end();
     aside.end();
     Some(aside)
+}
+
+fn outcome_of_word(word: &str) -> Outcome {
+    match word {
+        "ok" => Outcome::Ok,
+        "cancelled" => Outcome::Cancelled,
+        "interrupted" => Outcome::Interrupted,
+        "abandoned" => Outcome::Abandoned,
+        _ => Outcome::Error,
+    }
 }
 
 /// A time given by the caller: Unix nanoseconds as an integer. Anything else counts as not given.

@@ -319,7 +319,11 @@ fn label(row: &Row, steps: &[Step], screen: Screen, columns: usize) -> Line {
         line.push(Style::Dim, " (parent not seen)", columns);
     }
     if row.hidden > 0 {
-        line.push(Style::Dim, &format!(" {} {} below", screen.pick("…", "..."), format::count(row.hidden as u64)), columns);
+        line.push(
+            Style::Dim,
+            &format!(" {} {} below", screen.pick("…", "..."), format::count(row.hidden as u64)),
+            columns,
+        );
     }
     line
 }

@@ -6,7 +6,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::ledger::Ledger;
 use crate::sinks::memory::{Kept, MemorySink};
 use crate::sinks::otlp::{OtlpSink, OtlpWorker};
-use crate::sinks::{Destination, Sink};
+use crate::sinks::{Destination, Sink, console, file};
 
 /// A destination with its sink.
 pub type Built = (Arc<Destination>, Arc<dyn Sink>);
@@ -44,7 +44,8 @@ pub fn from_config(
                 OtlpSink::new(otlp, &config.batch, Arc::clone(&shared), &worker)
                     .map_err(|problem| ConfigError::new(&shared.name, problem))?,
             ),
-            config::Destination::Console(_) | config::Destination::File(_) => continue,
+            config::Destination::Console(config) => Arc::new(console::sink(*config, Arc::clone(&shared), ledger)),
+            config::Destination::File(config) => Arc::new(file::sink(config, Arc::clone(&shared), ledger)),
         };
         built.push((shared, sink));
     }

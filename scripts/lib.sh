@@ -1,10 +1,10 @@
+# shellcheck shell=bash
 # Shared by the scripts beside it (sourced, never run): messages, the search for tools, stamp files.
 # Sourcing it moves to the root of the repository.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 ROOT=$PWD
 CACHE=$ROOT/.cache
-TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 mkdir -p "$CACHE"
 
 # Progress goes to stderr: the stdout of a script is its answer.
@@ -53,10 +53,15 @@ find_python() {
     done
 }
 
-# digest FILE_OR_FOLDER...: one hash over names and contents. Compiled leftovers do not count as input.
+# sha256sum, which macOS has under another name.
+SHA256=(sha256sum)
+command -v sha256sum >/dev/null || SHA256=(shasum -a 256)
+
+# short_hash: of stdin. digest FILE_OR_FOLDER...: over names and contents; compiled leftovers are not input.
+short_hash() { "${SHA256[@]}" | cut -c1-16; }
 digest() {
-    find "$@" -type f ! -name '*.pyc' ! -name '*.so' ! -name '*.pyd' -print0 2>/dev/null | sort -z \
-        | xargs -0 sha256sum | sha256sum | cut -c1-16
+    find "$@" -type f ! -name '*.pyc' ! -name '*.so' ! -name '*.pyd' -print0 2>/dev/null | LC_ALL=C sort -z \
+        | xargs -0 "${SHA256[@]}" | short_hash
 }
 
 # fresh STAMP VALUE / stamp STAMP VALUE: whether a step was done for this input, and note that it is.

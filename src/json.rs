@@ -3,21 +3,27 @@
 use std::borrow::Cow;
 
 use crate::resolve::attributes::shorten;
-use crate::tape::{Reader, Text, Token};
+use crate::tape::{Cut, Reader, Text, Token};
+
+/// Deepest nesting that is written. Common readers stop at 128 levels, and a value may itself lie a few levels deep.
+const MAX_DEPTH: u32 = 100;
 
 /// Appends the next value of `reader` as JSON and says whether there was one.
 pub fn write_value(reader: &mut Reader<'_>, out: &mut String) -> bool {
     let Some(token) = reader.next_token() else { return false };
-    Writer { limit: None, cut: false, out }.token(token, reader)
+    Writer::new(out, None).token(token, reader)
 }
 
 /// Appends the next value of `reader` as JSON with every string in it shortened to `limit` characters: the text stays
 /// valid JSON of the same shape. Says whether anything was cut, here or by the walker.
 pub fn write_limited(reader: &mut Reader<'_>, limit: Option<usize>, out: &mut String) -> bool {
-    let mut writer = Writer { limit, cut: false, out };
+    let mut writer = Writer::new(out, limit);
     match reader.next_token() {
         Some(token) => {
-            writer.token(token, reader);
+            let before = writer.out.len();
+            if !writer.token(token, reader) && writer.out.len() == before {
+                writer.out.push_str("null");
+            }
         }
         None => writer.out.push_str("null"),
     }
@@ -34,14 +40,103 @@ pub fn to_json(bytes: &[u8]) -> String {
     out
 }
 
-/// One walk over a value.
-struct Writer<'o> {
+/// Writes one JSON text piece by piece: structure by [`Writer::raw`], values under the length limit.
+#[derive(Debug)]
+pub struct Writer<'o> {
     limit: Option<usize>,
     cut: bool,
+    depth: u32,
     out: &'o mut String,
 }
 
-impl Writer<'_> {
+impl<'o> Writer<'o> {
+    /// A writer that appends to `out` and shortens strings to `limit` characters.
+    pub fn new(out: &'o mut String, limit: Option<usize>) -> Self {
+        Self { limit, cut: false, depth: 0, out }
+    }
+
+    /// Whether anything was shortened or had been cut before.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// What has been written so far, in bytes; see [`Writer::rewind`].
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back everything after `position`.
+    pub fn rewind(&mut self, position: usize) {
+        self.out.truncate(position);
+    }
+
+    /// Appends JSON as it is: punctuation and keys known to need no escape.
+    pub fn raw(&mut self, json: &str) {
+        self.out.push_str(json);
+    }
+
+    /// Appends a string.
+    pub fn str(&mut self, text: &str) {
+        let (kept, cut) = shorten(text, self.limit);
+        self.cut |= cut;
+        write_str(kept, self.out);
+    }
+
+    /// Appends a string as it lies on a tape.
+    pub fn text(&mut self, text: Text<'_>) {
+        self.str(&text.to_str());
+    }
+
+    /// Appends a word of a closed set: the limit on content must not make another word of it. A word that is no word at
+    /// all is cut where no vocabulary reaches.
+    pub fn word(&mut self, word: &str) {
+        let (kept, cut) = shorten(word, Some(256));
+        self.cut |= cut;
+        write_str(kept, self.out);
+    }
+
+    /// Appends a key and its colon. Keys are not shortened: two could become one.
+    pub fn key(&mut self, key: &str) {
+        write_str(key, self.out);
+        self.out.push(':');
+    }
+
+    /// Appends bytes as a base64 string.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let kept = self.limit.map_or(bytes.len(), |limit| (limit / 4 * 3).min(bytes.len()));
+        self.cut |= kept < bytes.len();
+        write_base64(bytes.get(..kept).unwrap_or(bytes), self.out);
+    }
+
+    /// Appends the mark of something left out.
+    pub fn cut_mark(&mut self, cut: Cut) {
+        self.cut = true;
+        write_str(cut.mark(), self.out);
+    }
+
+    /// Appends one tape value; `null` where the bytes hold none.
+    pub fn value(&mut self, value: &[u8]) {
+        let before = self.out.len();
+        let mut reader = Reader::new(value);
+        let written = reader.next_token().is_some_and(|token| self.token(token, &mut reader));
+        if !written && self.out.len() == before {
+            self.out.push_str("null");
+        }
+    }
+
+    /// Appends text that is JSON as the JSON it is, under the limit, and says whether it was; else appends nothing.
+    pub fn json_text(&mut self, text: &str) -> bool {
+        match crate::json_text::copy(text, self.limit, self.out) {
+            Some(cut) => {
+                self.cut |= cut;
+                true
+            }
+            None => false,
+        }
+    }
+
     fn token(&mut self, token: Token<'_>, reader: &mut Reader<'_>) -> bool {
         match token {
             Token::Null | Token::Key(_) => self.out.push_str("null"),
@@ -49,25 +144,27 @@ impl Writer<'_> {
             Token::Int(value) => self.out.push_str(itoa::Buffer::new().format(value)),
             Token::Float(value) => write_float(value, self.out),
             Token::Text(text) => self.text(text),
-            Token::Bytes(bytes) => write_base64(bytes, self.out),
-            Token::BigInt(digits) => self.out.push_str(digits),
-            Token::Opaque(name) => write_str(&format!("<{}>", name.to_str()), self.out),
-            Token::Cut(cut) => {
-                self.cut = true;
-                write_str(cut.mark(), self.out);
+            Token::Bytes(bytes) => self.bytes(bytes),
+            Token::BigInt(digits) if is_integer(digits) => self.out.push_str(digits),
+            Token::BigInt(digits) => self.str(digits),
+            Token::Opaque(name) => self.str(&format!("<{}>", name.to_str())),
+            Token::Cut(cut) => self.cut_mark(cut),
+            Token::List | Token::Map | Token::Object(_) if self.depth >= MAX_DEPTH => {
+                self.cut_mark(Cut::Depth);
+                return reader.skip_open(1);
             }
-            Token::List => return self.list(reader),
-            Token::Map | Token::Object(_) => return self.map(reader),
+            Token::List => return self.nested(|writer| writer.list(reader)),
+            Token::Map | Token::Object(_) => return self.nested(|writer| writer.map(reader)),
             Token::End => return false,
         }
         true
     }
 
-    fn text(&mut self, text: Text<'_>) {
-        let text = text.to_str();
-        let (kept, cut) = shorten(&text, self.limit);
-        self.cut |= cut;
-        write_str(kept, self.out);
+    fn nested(&mut self, write: impl FnOnce(&mut Self) -> bool) -> bool {
+        self.depth += 1;
+        let complete = write(self);
+        self.depth -= 1;
+        complete
     }
 
     fn list(&mut self, reader: &mut Reader<'_>) -> bool {
@@ -100,14 +197,19 @@ impl Writer<'_> {
                 None => break false,
                 Some(Token::End) => break true,
                 Some(Token::Text(key)) => key.to_str(),
+                Some(Token::List | Token::Map | Token::Object(_)) => {
+                    if !reader.skip_open(1) {
+                        break false;
+                    }
+                    Cow::Borrowed("?")
+                }
                 Some(_) => Cow::Borrowed("?"),
             };
             if !first {
                 self.out.push(',');
             }
             first = false;
-            write_str(&key, self.out);
-            self.out.push(':');
+            self.key(&key);
             match reader.next_token() {
                 Some(token) if token != Token::End => {
                     if !self.token(token, reader) {
@@ -123,6 +225,14 @@ impl Writer<'_> {
         self.out.push('}');
         complete
     }
+}
+
+/// Whether text is an integer by the grammar of JSON.
+fn is_integer(digits: &str) -> bool {
+    let digits = digits.strip_prefix('-').unwrap_or(digits);
+    !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'))
 }
 
 /// Appends a double. JSON has no NaN and no infinities: they become the strings that OTLP JSON uses for them.
@@ -182,9 +292,10 @@ pub fn write_base64(bytes: &[u8], out: &mut String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
-    use crate::tape::{Cut, Tape, Width};
+    use crate::tape::{Tape, Width};
 
     fn json(write: impl FnOnce(&mut Tape)) -> String {
         let mut tape = Tape::default();
@@ -234,5 +345,35 @@ mod tests {
         });
         assert_eq!(text, r#"[{"key":null}]"#);
         assert_eq!(to_json(&[]), "null");
+    }
+
+    #[test]
+    fn nesting_deeper_than_readers_follow_is_marked_and_the_rest_stays_in_place() {
+        let text = json(|tape| {
+            tape.list();
+            (0..5000).for_each(|_| tape.list());
+            (0..5000).for_each(|_| tape.end());
+            tape.int(1);
+            tape.end();
+        });
+        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(parsed[1], 1);
+        assert!(text.contains("<cut: too deep>"));
+    }
+
+    #[test]
+    fn digits_that_are_no_number_become_a_string_and_a_container_as_key_keeps_its_neighbours() {
+        assert_eq!(json(|tape| tape.big_int("007")), "\"007\"");
+        let text = json(|tape| {
+            tape.map();
+            tape.list();
+            tape.int(1);
+            tape.end();
+            tape.int(2);
+            tape.str("next");
+            tape.int(3);
+            tape.end();
+        });
+        assert_eq!(text, r#"{"?":2,"next":3}"#);
     }
 }

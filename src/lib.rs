@@ -13,13 +13,17 @@ pub mod finished;
 pub mod fork;
 pub mod ids;
 pub mod json;
+mod json_text;
 pub mod keys;
 pub mod kind;
 pub mod ledger;
 pub mod propagation;
+#[cfg(feature = "python")]
+mod python;
 pub mod record;
 pub mod resolve;
 pub mod sampling;
 pub mod semconv;
 pub mod sinks;
 pub mod tape;
+pub mod terminal;

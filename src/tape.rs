@@ -384,6 +384,10 @@ impl<'a> Reader<'a> {
     }
 
     fn inner_text(&mut self) -> Option<Text<'a>> {
+        // Looked at first: an object named by an object named by an object would else recurse as deep as the bytes go.
+        if !matches!(self.rest.first(), Some(&(tag::UTF8 | tag::LATIN1 | tag::UCS2 | tag::UCS4))) {
+            return None;
+        }
         match self.next_token()? {
             Token::Text(text) => Some(text),
             _ => None,
@@ -419,16 +423,28 @@ impl<'a> Reader<'a> {
     /// Skips one whole value, containers included, and returns its bytes.
     pub fn skip_value(&mut self) -> Option<&'a [u8]> {
         let start = self.rest;
-        let mut depth = 0_usize;
-        loop {
-            match self.next_token()? {
-                Token::List | Token::Map | Token::Object(_) => depth += 1,
-                Token::End => depth = depth.checked_sub(1)?,
-                _ => {}
+        match self.next_token()? {
+            Token::List | Token::Map | Token::Object(_) => {
+                if !self.skip_open(1) {
+                    return None;
+                }
             }
-            if depth == 0 {
-                return start.get(..start.len() - self.rest.len());
+            Token::End => return None,
+            _ => {}
+        }
+        start.get(..start.len() - self.rest.len())
+    }
+
+    /// Skips to behind the end of the `open` innermost containers and says whether they ended.
+    pub fn skip_open(&mut self, mut open: usize) -> bool {
+        while open > 0 {
+            match self.next_token() {
+                Some(Token::List | Token::Map | Token::Object(_)) => open += 1,
+                Some(Token::End) => open -= 1,
+                Some(_) => {}
+                None => return false,
             }
         }
+        true
     }
 }

@@ -77,12 +77,7 @@ pub fn parse_single(value: &str) -> Option<B3> {
 
 /// Reads the `X-B3-*` values, each `None` when its header is missing.
 #[must_use]
-pub fn parse_multi(
-    trace: Option<&str>,
-    span: Option<&str>,
-    sampled: Option<&str>,
-    flags: Option<&str>,
-) -> Option<B3> {
+pub fn parse_multi(trace: Option<&str>, span: Option<&str>, sampled: Option<&str>, flags: Option<&str>) -> Option<B3> {
     let state = match (flags, sampled) {
         // Debug implies sampled, whatever else is said.
         (Some("1"), _) => Some(State::Debug),
@@ -94,9 +89,7 @@ pub fn parse_multi(
         (_, None) => None,
     };
     match (trace, span) {
-        (Some(trace), Some(span)) => {
-            context(trace, span, state.unwrap_or(State::Off)).map(B3::Context)
-        }
+        (Some(trace), Some(span)) => context(trace, span, state.unwrap_or(State::Off)).map(B3::Context),
         (None, None) => state.map(|state| B3::Deferred(state != State::Off)),
         _ => None,
     }
@@ -107,11 +100,7 @@ fn context(trace: &str, span: &str, state: State) -> Option<SpanContext> {
         16 => TraceId::from_u128(SpanId::from_hex_any_case(trace)?.to_u64().into()),
         _ => TraceId::from_hex_any_case(trace)?,
     };
-    let flags = if state == State::Off {
-        0
-    } else {
-        SpanContext::SAMPLED
-    };
+    let flags = if state == State::Off { 0 } else { SpanContext::SAMPLED };
     let context = SpanContext {
         remote: true,
         debug: state == State::Debug,
@@ -126,12 +115,7 @@ pub(super) fn extract(carrier: &dyn Carrier) -> Option<B3> {
         return Some(found);
     }
     let [trace, span, sampled, flags] = MULTI_HEADERS.map(|name| single_value(carrier, name));
-    parse_multi(
-        trace.as_deref(),
-        span.as_deref(),
-        sampled.as_deref(),
-        flags.as_deref(),
-    )
+    parse_multi(trace.as_deref(), span.as_deref(), sampled.as_deref(), flags.as_deref())
 }
 
 pub(super) fn inject_single(context: &SpanContext, set: &mut dyn FnMut(&str, String)) {
@@ -168,10 +152,7 @@ mod tests {
     #[test]
     fn b3_multi_debug_replaces_the_sampled_header() {
         let mut names = Vec::new();
-        let debug = SpanContext {
-            debug: true,
-            ..context(1)
-        };
+        let debug = SpanContext { debug: true, ..context(1) };
         set(&["b3multi"]).inject(Some(&debug), &Baggage::new(), &mut |name, _| {
             names.push(name.to_owned());
         });
@@ -199,28 +180,15 @@ mod tests {
             assert_eq!(parse_single(&bad), None, "{bad}");
         }
         let unsampled = parse_single(&format!("{t}-{s}"));
-        assert!(
-            matches!(unsampled, Some(B3::Context(context)) if !context.sampled()),
-            "no state reads as unsampled"
-        );
+        assert!(matches!(unsampled, Some(B3::Context(context)) if !context.sampled()), "no state reads as unsampled");
         let with_parent = parse_single(&format!("{}-{s}-1-{s}", t.to_uppercase()));
         assert!(matches!(with_parent, Some(B3::Context(context)) if context.sampled()));
         assert_eq!(parse_single("d"), Some(B3::Deferred(true)));
 
-        assert_eq!(
-            parse_multi(Some(t), None, Some("1"), None),
-            None,
-            "half of the ids"
-        );
+        assert_eq!(parse_multi(Some(t), None, Some("1"), None), None, "half of the ids");
         assert_eq!(parse_multi(Some(t), Some(s), Some("yes"), None), None);
-        assert_eq!(
-            parse_multi(None, None, Some("False"), None),
-            Some(B3::Deferred(false))
-        );
-        assert_eq!(
-            parse_multi(None, None, None, Some("1")),
-            Some(B3::Deferred(true))
-        );
+        assert_eq!(parse_multi(None, None, Some("False"), None), Some(B3::Deferred(false)));
+        assert_eq!(parse_multi(None, None, None, Some("1")), Some(B3::Deferred(true)));
         assert_eq!(parse_multi(None, None, None, None), None);
     }
 }

@@ -80,11 +80,7 @@ fn parse_member(member: &str) -> Option<BaggageEntry> {
 /// Properties joined by `;` without the blanks around them; empty ones go. `None` when one is broken.
 fn normalise_properties(text: &str) -> Option<String> {
     let mut out = String::new();
-    for property in text
-        .split(';')
-        .map(trim_ows)
-        .filter(|property| !property.is_empty())
-    {
+    for property in text.split(';').map(trim_ows).filter(|property| !property.is_empty()) {
         let (key, value) = match property.split_once('=') {
             Some((key, value)) => (trim_ows(key), Some(trim_ows(value))),
             None => (property, None),
@@ -130,9 +126,7 @@ pub fn encode(baggage: &Baggage) -> (String, usize) {
             out.push_str(&entry.key);
             out.push('=');
             encode_value(&entry.value, &mut out);
-            if let Some(properties) =
-                normalise_properties(&entry.metadata).filter(|text| !text.is_empty())
-            {
+            if let Some(properties) = normalise_properties(&entry.metadata).filter(|text| !text.is_empty()) {
                 out.push(';');
                 out.push_str(&properties);
             }
@@ -180,10 +174,7 @@ mod tests {
             .with("c", "z")
             .with("not a token", "1");
         let (text, left_out) = encode(&large);
-        assert_eq!(
-            parse(&text),
-            Baggage::new().with("a", &"x".repeat(5000)).with("c", "z")
-        );
+        assert_eq!(parse(&text), Baggage::new().with("a", &"x".repeat(5000)).with("c", "z"));
         assert_eq!(left_out, 2);
         let counted = set(&["baggage", "jaeger"]).inject(None, &large, &mut |_, _| {});
         assert_eq!(counted, 2);
@@ -197,18 +188,10 @@ mod tests {
     #[test]
     fn baggage_lines_are_one_list() {
         let half = "x".repeat(5000);
-        let carrier: Headers = [
-            ("baggage", format!("a={half}")),
-            ("baggage", format!("b={half}, c=1")),
-        ]
-        .into_iter()
-        .collect();
+        let carrier: Headers =
+            [("baggage", format!("a={half}")), ("baggage", format!("b={half}, c=1"))].into_iter().collect();
         let found = set(&["baggage"]).extract(&carrier, None).baggage.unwrap();
-        assert_eq!(
-            found,
-            Baggage::new().with("a", &half).with("c", "1"),
-            "the limit holds for the sum"
-        );
+        assert_eq!(found, Baggage::new().with("a", &half).with("c", "1"), "the limit holds for the sum");
     }
 
     #[test]
@@ -216,11 +199,8 @@ mod tests {
         let text = "a=1;p=%41;q,b=2;bad value;r,c=3;;s;";
         let found = parse(text);
         assert_eq!(encode(&found).0, "a=1;p=%41;q,c=3;s");
-        let own = Baggage::from_entries([BaggageEntry {
-            key: "a".into(),
-            value: "1".into(),
-            metadata: "x\r\ny".into(),
-        }]);
+        let own =
+            Baggage::from_entries([BaggageEntry { key: "a".into(), value: "1".into(), metadata: "x\r\ny".into() }]);
         assert_eq!(encode(&own).0, "a=1");
     }
 }

@@ -37,21 +37,14 @@ impl Headers {
     /// An empty list.
     #[must_use]
     pub const fn new(repeated: Repeated) -> Self {
-        Self {
-            entries: Vec::new(),
-            repeated,
-        }
+        Self { entries: Vec::new(), repeated }
     }
 
     /// Adds a value; `None`, which message brokers know, counts as absent.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             // Too long is as good as invalid: not worth copying, but not to be overlooked either.
-            let value = if value.len() > MAX_HEADER_BYTES {
-                "\u{fffd}"
-            } else {
-                value
-            };
+            let value = if value.len() > MAX_HEADER_BYTES { "\u{fffd}" } else { value };
             self.entries.push((name.to_owned(), value.to_owned()));
         }
     }
@@ -77,11 +70,8 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
 
 impl Carrier for Headers {
     fn get_all(&self, name: &str, each: &mut dyn FnMut(&str)) {
-        let mut values = self
-            .entries
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str());
+        let mut values =
+            self.entries.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
         match self.repeated {
             Repeated::All => values.for_each(each),
             Repeated::Last => values.next_back().into_iter().for_each(each),

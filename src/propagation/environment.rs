@@ -15,13 +15,7 @@ pub fn normalise(name: &str) -> String {
     if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
         out.push('_');
     }
-    out.extend(name.chars().map(|c| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_uppercase()
-        } else {
-            '_'
-        }
-    }));
+    out.extend(name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }));
     out
 }
 
@@ -38,21 +32,14 @@ impl Environment {
     pub fn of_process(propagators: &Propagators) -> Self {
         let names = propagators.fields().into_iter().map(normalise);
         names
-            .filter_map(|name| {
-                std::env::var_os(&name).map(|value| (name, value.to_string_lossy().into_owned()))
-            })
+            .filter_map(|name| std::env::var_os(&name).map(|value| (name, value.to_string_lossy().into_owned())))
             .collect()
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self {
-            variables: pairs
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        }
+        Self { variables: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
     }
 }
 
@@ -107,38 +94,18 @@ mod tests {
 
     #[test]
     fn a_child_environment_holds_the_new_context_and_nothing_of_an_older_one() {
-        let mut child: std::collections::BTreeMap<String, String> = [
-            ("PATH", "/bin"),
-            ("TRACEPARENT", "old"),
-            ("TRACESTATE", "old=1"),
-            ("BAGGAGE", "old=1"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let mut child: std::collections::BTreeMap<String, String> =
+            [("PATH", "/bin"), ("TRACEPARENT", "old"), ("TRACESTATE", "old=1"), ("BAGGAGE", "old=1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
         let baggage = Baggage::new().with("user", "a b");
-        inject(
-            &Propagators::default(),
-            Some(&context(3)),
-            &baggage,
-            &mut |name, value| match value {
-                Some(value) => drop(child.insert(name.to_owned(), value)),
-                None => drop(child.remove(name)),
-            },
-        );
-        assert_eq!(
-            child.keys().collect::<Vec<_>>(),
-            ["BAGGAGE", "PATH", "TRACEPARENT"]
-        );
-        let found =
-            Propagators::default().extract(&child.into_iter().collect::<Environment>(), None);
-        assert_eq!(
-            found,
-            Extracted {
-                context: Some(context(3)),
-                baggage: Some(baggage),
-                deferred: None
-            }
-        );
+        inject(&Propagators::default(), Some(&context(3)), &baggage, &mut |name, value| match value {
+            Some(value) => drop(child.insert(name.to_owned(), value)),
+            None => drop(child.remove(name)),
+        });
+        assert_eq!(child.keys().collect::<Vec<_>>(), ["BAGGAGE", "PATH", "TRACEPARENT"]);
+        let found = Propagators::default().extract(&child.into_iter().collect::<Environment>(), None);
+        assert_eq!(found, Extracted { context: Some(context(3)), baggage: Some(baggage), deferred: None });
     }
 
     #[test]
@@ -147,9 +114,6 @@ mod tests {
         let environment = Environment::of_process(&set(&["xray"]));
         let mut names = Vec::new();
         environment.keys(&mut |name| names.push(name.to_owned()));
-        assert!(
-            names.iter().all(|name| name == "X_AMZN_TRACE_ID"),
-            "{names:?}"
-        );
+        assert!(names.iter().all(|name| name == "X_AMZN_TRACE_ID"), "{names:?}");
     }
 }

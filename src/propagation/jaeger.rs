@@ -28,22 +28,13 @@ pub fn parse(value: &str) -> Option<SpanContext> {
     }
     let value = percent_decode(value);
     let mut fields = value.split(':');
-    let (trace, span, _parent, flags) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
+    let (trace, span, _parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     if fields.next().is_some() {
         return None;
     }
     let flags = u8::try_from(padded_hex(flags, 2)?).ok()?;
     let debug = flags & DEBUG != 0;
-    let sampled = if debug || flags & SAMPLED != 0 {
-        SpanContext::SAMPLED
-    } else {
-        0
-    };
+    let sampled = if debug || flags & SAMPLED != 0 { SpanContext::SAMPLED } else { 0 };
     let context = SpanContext {
         remote: true,
         debug,
@@ -78,27 +69,18 @@ pub(super) fn extract_baggage(carrier: &dyn Carrier) -> Option<Baggage> {
         };
         let ours = prefix.eq_ignore_ascii_case(BAGGAGE_PREFIX) && is_token(key);
         // Lines of one header come once per line; `get_all` has read them all at the first.
-        if !ours
-            || entries.len() >= baggage::MAX_MEMBERS
-            || entries.iter().any(|entry| &*entry.key == key)
-        {
+        if !ours || entries.len() >= baggage::MAX_MEMBERS || entries.iter().any(|entry| &*entry.key == key) {
             return;
         }
         carrier.get_all(name, &mut |value| {
             let size = name.len() + value.len();
             if value.len() <= MAX_HEADER_BYTES
                 && taken + size <= baggage::MAX_BYTES
-                && trim_ows(value)
-                    .bytes()
-                    .all(|byte| matches!(byte, b' '..=b'~'))
+                && trim_ows(value).bytes().all(|byte| matches!(byte, b' '..=b'~'))
             {
                 taken += size;
                 let value = percent_decode(trim_ows(value)).into();
-                entries.push(BaggageEntry {
-                    key: key.into(),
-                    value,
-                    metadata: "".into(),
-                });
+                entries.push(BaggageEntry { key: key.into(), value, metadata: "".into() });
             }
         });
     });
@@ -167,10 +149,7 @@ mod tests {
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
-        assert_eq!(
-            parse(&format!("{}1:2:0:1", " ".repeat(10))).map(|context| context.flags),
-            Some(1)
-        );
+        assert_eq!(parse(&format!("{}1:2:0:1", " ".repeat(10))).map(|context| context.flags), Some(1));
         assert_eq!(parse(&format!("1:2:{}:1", "0".repeat(600))), None);
         assert!(parse("1:2:anything:2").is_some_and(|context| context.sampled() && context.debug));
     }

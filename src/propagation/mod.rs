@@ -74,9 +74,7 @@ pub struct Propagators {
 impl Default for Propagators {
     /// `tracecontext,baggage`, the default of the OpenTelemetry SDK specification.
     fn default() -> Self {
-        Self {
-            formats: vec![Format::TraceContext, Format::Baggage],
-        }
+        Self { formats: vec![Format::TraceContext, Format::Baggage] }
     }
 }
 
@@ -87,9 +85,7 @@ impl Propagators {
     /// # Errors
     ///
     /// [`UnknownPropagator`] for the first unknown name; its text lists the known ones.
-    pub fn from_names<'a>(
-        names: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, UnknownPropagator> {
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownPropagator> {
         let mut formats = Vec::new();
         let mut none = false;
         for name in names {
@@ -177,12 +173,7 @@ impl Propagators {
     ///
     /// Returns how many baggage entries a configured format could not carry: keys that are no HTTP token, or entries beyond
     /// the limits of [`baggage`].
-    pub fn inject(
-        &self,
-        context: Option<&SpanContext>,
-        baggage: &Baggage,
-        set: &mut dyn FnMut(&str, String),
-    ) -> usize {
+    pub fn inject(&self, context: Option<&SpanContext>, baggage: &Baggage, set: &mut dyn FnMut(&str, String)) -> usize {
         let context = context.filter(|context| context.is_valid());
         let mut left_out = 0;
         for format in &self.formats {

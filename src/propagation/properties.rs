@@ -1,10 +1,6 @@
 //! Properties of the formats over arbitrary contexts, baggage and bytes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed unwrap is a failed test")]
 
 use proptest::prelude::*;
 
@@ -15,42 +11,29 @@ use crate::context::BaggageEntry;
 use crate::ids::{SpanId, TraceId};
 
 fn any_context() -> impl Strategy<Value = SpanContext> {
-    (1_u128.., 1_u64.., 0_u8..4, prop::bool::ANY, any_state()).prop_map(
-        |(trace, span, flags, debug, state)| SpanContext {
+    (1_u128.., 1_u64.., 0_u8..4, prop::bool::ANY, any_state()).prop_map(|(trace, span, flags, debug, state)| {
+        SpanContext {
             remote: true,
             debug: debug && flags & 1 == 1,
             trace_state: state.and_then(|text| TraceState::parse(&text)?.into_text()),
             ..SpanContext::new(TraceId::from_u128(trace), SpanId::from_u64(span), flags)
-        },
-    )
+        }
+    })
 }
 
 fn any_state() -> impl Strategy<Value = Option<String>> {
-    prop::option::of(
-        "([a-z0-9][a-z0-9_*/@-]{0,9}=[ -+\\--<>-~]{0,9}[!-+\\--<>-~][ \t]?,[ \t]?){0,33}",
-    )
+    prop::option::of("([a-z0-9][a-z0-9_*/@-]{0,9}=[ -+\\--<>-~]{0,9}[!-+\\--<>-~][ \t]?,[ \t]?){0,33}")
 }
 
 fn any_baggage() -> impl Strategy<Value = Baggage> {
-    prop::collection::vec(
-        (
-            "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,8}",
-            any::<String>(),
-            "(p[0-9](=[a-z%]{0,3})?)?",
-        ),
-        0..8,
-    )
-    .prop_map(|entries| {
-        Baggage::from_entries(
-            entries
-                .into_iter()
-                .map(|(key, value, metadata)| BaggageEntry {
-                    key: key.into(),
-                    value: value.into(),
-                    metadata: metadata.into(),
-                }),
-        )
-    })
+    prop::collection::vec(("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,8}", any::<String>(), "(p[0-9](=[a-z%]{0,3})?)?"), 0..8)
+        .prop_map(|entries| {
+            Baggage::from_entries(entries.into_iter().map(|(key, value, metadata)| BaggageEntry {
+                key: key.into(),
+                value: value.into(),
+                metadata: metadata.into(),
+            }))
+        })
 }
 
 proptest! {

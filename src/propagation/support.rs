@@ -11,21 +11,10 @@ pub(super) fn set(names: &[&str]) -> Propagators {
 }
 
 pub(super) fn context(flags: u8) -> SpanContext {
-    SpanContext {
-        remote: true,
-        ..SpanContext::new(
-            TraceId::from_u128(0x1234 << 64 | 5),
-            SpanId::from_u64(6),
-            flags,
-        )
-    }
+    SpanContext { remote: true, ..SpanContext::new(TraceId::from_u128(0x1234 << 64 | 5), SpanId::from_u64(6), flags) }
 }
 
-pub(super) fn headers(
-    propagators: &Propagators,
-    context: &SpanContext,
-    baggage: &Baggage,
-) -> Headers {
+pub(super) fn headers(propagators: &Propagators, context: &SpanContext, baggage: &Baggage) -> Headers {
     let mut headers = Headers::default();
     propagators.inject(Some(context), baggage, &mut |name, value| {
         headers.push(name, Some(&value));

@@ -52,13 +52,7 @@ fn hex_byte(text: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Appends `text` with every byte percent-encoded that `plain` does not allow; `%` and all beyond ASCII always are.
 pub(super) fn percent_encode(text: &str, plain: fn(u8) -> bool, out: &mut String) {
-    let digit = |nibble: u8| {
-        char::from(if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'A' - 10 + nibble
-        })
-    };
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble });
     for byte in text.bytes() {
         if byte != b'%' && byte.is_ascii() && plain(byte) {
             out.push(char::from(byte));

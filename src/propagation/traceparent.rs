@@ -26,12 +26,7 @@ pub fn parse(value: &str) -> Option<SpanContext> {
     }
     let (head, tail) = value.split_at_checked(LENGTH)?;
     let mut fields = head.split('-');
-    let (version, trace, parent, flags) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
+    let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     if fields.next().is_some() {
         return None;
     }
@@ -71,10 +66,7 @@ pub(super) fn extract(carrier: &dyn Carrier) -> Option<SpanContext> {
 pub(super) fn inject(context: &SpanContext, set: &mut dyn FnMut(&str, String)) {
     set(HEADER, context.traceparent());
     // Checked again, because anyone can fill the field, and a line break in it would be another header.
-    if let Some(state) = context
-        .trace_state
-        .as_deref()
-        .and_then(tracestate::TraceState::parse)
+    if let Some(state) = context.trace_state.as_deref().and_then(tracestate::TraceState::parse)
         && let Some(text) = state.as_str()
     {
         set(tracestate::HEADER, text.to_owned());

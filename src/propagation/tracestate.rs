@@ -36,10 +36,7 @@ impl TraceState {
             return None;
         }
         let mut list: Vec<&str> = Vec::new();
-        let members = text
-            .split(',')
-            .map(trim_ows)
-            .filter(|member| !member.is_empty());
+        let members = text.split(',').map(trim_ows).filter(|member| !member.is_empty());
         for (place, member) in members.enumerate() {
             let (key, value) = member.split_once('=')?;
             // The limit counts what was sent, repeated keys included.
@@ -74,8 +71,7 @@ impl TraceState {
     /// The value under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter()
-            .find_map(|(found, value)| (found == key).then_some(value))
+        self.iter().find_map(|(found, value)| (found == key).then_some(value))
     }
 
     /// This list with `key` set, at its left end as the specification asks; where that makes 33 members, the right-most
@@ -88,10 +84,7 @@ impl TraceState {
         }
         let ours = format!("{key}={value}");
         let others = self.members().filter(|member| key_of(member) != key);
-        let members = std::iter::once(ours.as_str())
-            .chain(others)
-            .take(MAX_MEMBERS)
-            .collect();
+        let members = std::iter::once(ours.as_str()).chain(others).take(MAX_MEMBERS).collect();
         Some(Self::join(members))
     }
 
@@ -102,22 +95,13 @@ impl TraceState {
     /// Joins members, cutting whole ones while the text is too long: from the right, large ones first. The left-most
     /// stays in any case: it is at most 513 characters and may be the one just set.
     fn join(mut members: Vec<&str>) -> Self {
-        let mut chars = members
-            .iter()
-            .map(|member| member.len() + 1)
-            .sum::<usize>()
-            .saturating_sub(1);
+        let mut chars = members.iter().map(|member| member.len() + 1).sum::<usize>().saturating_sub(1);
         while chars > MAX_CHARS && members.len() > 1 {
-            let large = members
-                .iter()
-                .skip(1)
-                .rposition(|member| member.len() > LARGE_MEMBER);
+            let large = members.iter().skip(1).rposition(|member| member.len() > LARGE_MEMBER);
             let cut = members.remove(large.map_or(members.len() - 1, |place| place + 1));
             chars -= cut.len() + 1;
         }
-        Self {
-            text: (!members.is_empty()).then(|| members.join(",").into()),
-        }
+        Self { text: (!members.is_empty()).then(|| members.join(",").into()) }
     }
 }
 
@@ -133,11 +117,7 @@ pub(super) fn extract(carrier: &dyn Carrier) -> TraceState {
             joined.push(',');
         }
     });
-    if too_long {
-        TraceState::default()
-    } else {
-        TraceState::parse(&joined).unwrap_or_default()
-    }
+    if too_long { TraceState::default() } else { TraceState::parse(&joined).unwrap_or_default() }
 }
 
 fn key_of(member: &str) -> &str {
@@ -162,10 +142,7 @@ fn is_level_1_key(key: &str) -> bool {
     match key.split_once('@') {
         None => letter_first(key),
         Some((tenant, system)) => {
-            tenant.len() <= 241
-                && system.len() <= 14
-                && letter_first(system)
-                && !system.contains('@')
+            tenant.len() <= 241 && system.len() <= 14 && letter_first(system) && !system.contains('@')
         }
     }
 }
@@ -173,18 +150,12 @@ fn is_level_1_key(key: &str) -> bool {
 /// 1 to 256 printable ASCII characters but `,` and `=`, the last one not a space.
 fn is_value(value: &str) -> bool {
     (1..=256).contains(&value.len())
-        && value
-            .bytes()
-            .all(|byte| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=')
+        && value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=')
         && !value.ends_with(' ')
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test"
-)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::context::{Baggage, SpanContext};
@@ -192,17 +163,11 @@ mod tests {
 
     /// One member per key, each of `length` characters.
     fn members(keys: &str, length: usize) -> Vec<String> {
-        keys.chars()
-            .map(|key| format!("{key}={}", "v".repeat(length - 2)))
-            .collect()
+        keys.chars().map(|key| format!("{key}={}", "v".repeat(length - 2))).collect()
     }
 
     fn parsed(members: &[String]) -> String {
-        TraceState::parse(&members.join(","))
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .to_owned()
+        TraceState::parse(&members.join(",")).unwrap().as_str().unwrap().to_owned()
     }
 
     #[test]
@@ -220,15 +185,9 @@ mod tests {
 
     #[test]
     fn members_over_128_characters_are_cut_first() {
-        let (left, right) = (
-            members("ab", 128),
-            members("defghijklmnopqrstuvwxyz0123456", 128),
-        );
+        let (left, right) = (members("ab", 128), members("defghijklmnopqrstuvwxyz0123456", 128));
         let list = [left.clone(), members("c", 129), right[..29].to_vec()].concat();
-        assert_eq!(
-            parsed(&list),
-            [left, right[..29].to_vec()].concat().join(",")
-        );
+        assert_eq!(parsed(&list), [left, right[..29].to_vec()].concat().join(","));
     }
 
     #[test]
@@ -236,19 +195,13 @@ mod tests {
         let full = TraceState::parse(&members("abcdefghijklmno", 256).join(",")).unwrap();
         let value = "v".repeat(256);
         let ours = full.insert("ironspan", &value).unwrap();
-        assert_eq!(
-            (ours.get("ironspan"), ours.iter().count()),
-            (Some(value.as_str()), 15)
-        );
+        assert_eq!((ours.get("ironspan"), ours.iter().count()), (Some(value.as_str()), 15));
     }
 
     #[test]
     fn inserting_refuses_what_receivers_would_refuse() {
         let state = TraceState::parse("b=2").unwrap();
-        let (long, exact) = (
-            format!("{}@v", "t".repeat(242)),
-            format!("{}@{}", "t".repeat(241), "v".repeat(14)),
-        );
+        let (long, exact) = (format!("{}@v", "t".repeat(242)), format!("{}@{}", "t".repeat(241), "v".repeat(14)));
         for (key, value) in [
             ("", "1"),
             ("A", "1"),
@@ -268,24 +221,14 @@ mod tests {
             assert_eq!(state.insert(key, value), None, "{key:?} {value:?}");
         }
         for (key, value) in [("a", " x"), ("1t@v", "1"), (&exact, "1")] {
-            assert_eq!(
-                state.insert(key, value).unwrap().get(key),
-                Some(value),
-                "{key:?} {value:?}"
-            );
+            assert_eq!(state.insert(key, value).unwrap().get(key), Some(value), "{key:?} {value:?}");
         }
-        assert_eq!(
-            TraceState::default().insert("a", "1").unwrap().as_str(),
-            Some("a=1")
-        );
+        assert_eq!(TraceState::default().insert("a", "1").unwrap().as_str(), Some("a=1"));
     }
 
     #[test]
     fn an_invalid_trace_state_in_a_context_is_not_sent() {
-        let hostile = SpanContext {
-            trace_state: Some("a=1\r\nx-evil: 1".into()),
-            ..context(1)
-        };
+        let hostile = SpanContext { trace_state: Some("a=1\r\nx-evil: 1".into()), ..context(1) };
         set(&["tracecontext"]).inject(Some(&hostile), &Baggage::new(), &mut |name, _| {
             assert_eq!(name, "traceparent");
         });

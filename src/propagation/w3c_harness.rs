@@ -14,26 +14,18 @@ const PARENT: &str = "00-12345678901234567890123456789012-1234567890123456-01";
 fn round(headers: &[(&str, &str)]) -> (String, Option<String>) {
     let received: Headers = headers.iter().copied().collect();
     let propagators = Propagators::default();
-    let own = SpanContext::new(
-        generate_trace_id(),
-        SpanId::from_u64(1),
-        SpanContext::KNOWN_FLAGS,
-    );
+    let own = SpanContext::new(generate_trace_id(), SpanId::from_u64(1), SpanContext::KNOWN_FLAGS);
     let span = match propagators.extract(&received, None).context {
         Some(parent) => parent.child(SpanId::from_u64(1)),
         None => own,
     };
     let (mut trace, mut state) = (None, None);
-    propagators.inject(
-        Some(&span),
-        &Baggage::new(),
-        &mut |name, value| match name {
-            "traceparent" => {
-                trace = traceparent::parse(&value).map(|context| context.trace_id.to_string());
-            }
-            _ => state = Some(value),
-        },
-    );
+    propagators.inject(Some(&span), &Baggage::new(), &mut |name, value| match name {
+        "traceparent" => {
+            trace = traceparent::parse(&value).map(|context| context.trace_id.to_string());
+        }
+        _ => state = Some(value),
+    });
     (trace.unwrap(), state)
 }
 
@@ -42,14 +34,10 @@ fn continues(traceparent: &str) -> bool {
 }
 
 fn state(lines: &[&str]) -> Option<String> {
-    let headers: Vec<_> = std::iter::once(("traceparent", PARENT))
-        .chain(lines.iter().map(|line| ("tracestate", *line)))
-        .collect();
+    let headers: Vec<_> =
+        std::iter::once(("traceparent", PARENT)).chain(lines.iter().map(|line| ("tracestate", *line))).collect();
     let (trace, state) = round(&headers);
-    assert_eq!(
-        trace, TRACE,
-        "a broken tracestate never costs the trace: {lines:?}"
-    );
+    assert_eq!(trace, TRACE, "a broken tracestate never costs the trace: {lines:?}");
     state
 }
 
@@ -97,10 +85,7 @@ fn traceparent_that_starts_a_new_trace() {
     for bad in [
         format!("{PARENT}."),
         format!("{PARENT}-what-the-future-will-be-like"),
-        format!(
-            "{}.what-the-future-will-be-like",
-            PARENT.replacen("00", "cc", 1)
-        ),
+        format!("{}.what-the-future-will-be-like", PARENT.replacen("00", "cc", 1)),
         PARENT.replacen("00", "ff", 1),
         PARENT.replacen("00", ".0", 1),
         PARENT.replacen("00", "0.", 1),
@@ -134,11 +119,7 @@ fn traceparent_that_starts_a_new_trace() {
 fn tracestate_needs_a_traceparent() {
     let (_, state) = round(&[("tracestate", "foo=1")]);
     assert_eq!(state, None);
-    let (_, state) = round(&[
-        ("traceparent", "00-bad"),
-        ("tracestate", "foo=1"),
-        ("tracestate", "bar=2"),
-    ]);
+    let (_, state) = round(&[("traceparent", "00-bad"), ("tracestate", "foo=1"), ("tracestate", "bar=2")]);
     assert_eq!(state, None);
 }
 
@@ -152,15 +133,9 @@ fn tracestate_that_is_handed_on() {
         (vec!["foo=1", "bar=2"], "foo=1,bar=2"),
         (vec!["foo=1", ""], "foo=1"),
         (vec!["", "foo=1"], "foo=1"),
-        (
-            vec!["foo=1,bar=2", "rojo=1,congo=2", "baz=3"],
-            "foo=1,bar=2,rojo=1,congo=2,baz=3",
-        ),
+        (vec!["foo=1,bar=2", "rojo=1,congo=2", "baz=3"], "foo=1,bar=2,rojo=1,congo=2,baz=3"),
         (vec!["foo=1 \t , \t bar=2, \t baz=3"], "foo=1,bar=2,baz=3"),
-        (
-            vec!["foo=1\t \t,\t \tbar=2,\t \tbaz=3"],
-            "foo=1,bar=2,baz=3",
-        ),
+        (vec!["foo=1\t \t,\t \tbar=2,\t \tbaz=3"], "foo=1,bar=2,baz=3"),
         (vec![" foo=1"], "foo=1"),
         (vec!["\tfoo=1 "], "foo=1"),
         (vec!["foo=1,foo=1"], "foo=1"),
@@ -176,14 +151,8 @@ fn tracestate_that_is_handed_on() {
 
 #[test]
 fn tracestate_that_is_dropped() {
-    let many = (0..33)
-        .map(|i| format!("bar{i:02}={i}"))
-        .collect::<Vec<_>>()
-        .join(",");
-    let (long_key, long_value) = (
-        format!("{}=1", "z".repeat(257)),
-        format!("foo={}", "v".repeat(257)),
-    );
+    let many = (0..33).map(|i| format!("bar{i:02}={i}")).collect::<Vec<_>>().join(",");
+    let (long_key, long_value) = (format!("{}=1", "z".repeat(257)), format!("foo={}", "v".repeat(257)));
     for lines in [
         vec!["foo =1"],
         vec!["FOO=1"],
@@ -210,22 +179,8 @@ fn tracestate_that_is_dropped() {
 
 #[test]
 fn child_flags_keep_the_random_bit_and_drop_unknown_ones() {
-    for (received, sent) in [
-        ("00", "00"),
-        ("01", "01"),
-        ("02", "02"),
-        ("03", "03"),
-        ("fd", "01"),
-        ("fe", "02"),
-    ] {
-        let context =
-            traceparent::parse(&format!("00-{TRACE}-1234567890123456-{received}")).unwrap();
-        assert!(
-            context
-                .child(SpanId::from_u64(2))
-                .traceparent()
-                .ends_with(sent),
-            "{received}"
-        );
+    for (received, sent) in [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("fd", "01"), ("fe", "02")] {
+        let context = traceparent::parse(&format!("00-{TRACE}-1234567890123456-{received}")).unwrap();
+        assert!(context.child(SpanId::from_u64(2)).traceparent().ends_with(sent), "{received}");
     }
 }

@@ -21,11 +21,7 @@ pub fn parse(value: &str) -> Option<SpanContext> {
         return None;
     }
     let (mut trace_id, mut span_id, mut flags) = (None, None, 0);
-    for field in value
-        .split(';')
-        .map(trim_ows)
-        .filter(|field| !field.is_empty())
-    {
+    for field in value.split(';').map(trim_ows).filter(|field| !field.is_empty()) {
         match field.split_once('=')? {
             ("Root", root) => trace_id = Some(parse_root(root)?),
             ("Parent", parent) => span_id = Some(parent.parse::<SpanId>().ok()?),
@@ -35,10 +31,7 @@ pub fn parse(value: &str) -> Option<SpanContext> {
             _ => {}
         }
     }
-    let context = SpanContext {
-        remote: true,
-        ..SpanContext::new(trace_id?, span_id?, flags)
-    };
+    let context = SpanContext { remote: true, ..SpanContext::new(trace_id?, span_id?, flags) };
     context.is_valid().then_some(context)
 }
 
@@ -61,13 +54,7 @@ pub(super) fn inject(context: &SpanContext, set: &mut dyn FnMut(&str, String)) {
         return;
     };
     let sampled = u8::from(context.sampled());
-    set(
-        HEADER,
-        format!(
-            "Root=1-{time}-{random};Parent={};Sampled={sampled}",
-            context.span_id
-        ),
-    );
+    set(HEADER, format!("Root=1-{time}-{random};Parent={};Sampled={sampled}", context.span_id));
 }
 
 #[cfg(test)]
@@ -79,26 +66,13 @@ mod tests {
 
     #[test]
     fn xray_is_read_in_any_order_and_written_in_the_usual_one() {
-        let (root, parent) = (
-            "Root=1-5759e988-bd862e3fe1be46a994272793",
-            "Parent=53995c3f42cd8ad8",
-        );
+        let (root, parent) = ("Root=1-5759e988-bd862e3fe1be46a994272793", "Parent=53995c3f42cd8ad8");
         let read = |text: &str| parse(text);
         let sampled = read(&format!("{root};{parent};Sampled=1")).unwrap();
-        assert_eq!(
-            sampled.trace_id.to_string(),
-            "5759e988bd862e3fe1be46a994272793"
-        );
+        assert_eq!(sampled.trace_id.to_string(), "5759e988bd862e3fe1be46a994272793");
         assert!(sampled.sampled() && sampled.remote);
-        assert_eq!(
-            read(&format!("Sampled=1; {parent} ;Lineage=1:2:3;{root};Self=x")),
-            Some(sampled.clone())
-        );
-        assert!(
-            !read(&format!("{root};{parent};Sampled=?"))
-                .unwrap()
-                .sampled()
-        );
+        assert_eq!(read(&format!("Sampled=1; {parent} ;Lineage=1:2:3;{root};Self=x")), Some(sampled.clone()));
+        assert!(!read(&format!("{root};{parent};Sampled=?")).unwrap().sampled());
         assert!(!read(&format!("{root};{parent}")).unwrap().sampled());
         for bad in [
             String::new(),
@@ -117,12 +91,6 @@ mod tests {
         set(&["xray"]).inject(Some(&sampled), &Baggage::new(), &mut |name, value| {
             sent.push((name.to_owned(), value));
         });
-        assert_eq!(
-            sent,
-            [(
-                "x-amzn-trace-id".to_owned(),
-                format!("{root};{parent};Sampled=1")
-            )]
-        );
+        assert_eq!(sent, [("x-amzn-trace-id".to_owned(), format!("{root};{parent};Sampled=1"))]);
     }
 }

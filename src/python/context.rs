@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::context::{Baggage, BaggageEntry, SpanContext};
 use crate::ids;
-use crate::propagation::{Carrier, Headers, Propagators, Repeated, environment};
+use crate::propagation::{Carrier, Extracted, Headers, Propagators, Repeated, environment};
 use crate::python::frame::{Ambient, Change, Frame};
 use crate::python::guard::{guard, ok};
 use crate::python::span::Span;
@@ -24,17 +24,27 @@ const MAX_ENTRIES: usize = 10_000;
 pub(crate) struct PySpanContext {
     context: SpanContext,
     baggage: Baggage,
+    /// See [`Extracted::deferred`].
+    deferred: Option<bool>,
 }
 
 impl PySpanContext {
     pub(crate) fn new(context: SpanContext, baggage: Baggage) -> Self {
-        Self { context, baggage }
+        Self { context, baggage, deferred: None }
+    }
+
+    fn found(found: Extracted) -> Self {
+        Self {
+            context: found.context.unwrap_or_default(),
+            baggage: found.baggage.unwrap_or_default(),
+            deferred: found.deferred,
+        }
     }
 
     pub(crate) fn ambient(&self) -> Ambient {
-        let scope = (!self.baggage.is_empty())
-            .then(|| Arc::new(Scope { baggage: self.baggage.clone(), ..Scope::default() }));
-        Ambient { context: Some(self.context.clone()).filter(SpanContext::is_valid), scope }
+        let scope =
+            (!self.baggage.is_empty()).then(|| Arc::new(Scope { baggage: self.baggage.clone(), ..Scope::default() }));
+        Ambient { context: Some(self.context.clone()).filter(SpanContext::is_valid), scope, deferred: self.deferred }
     }
 }
 
@@ -117,8 +127,7 @@ impl PySpanContext {
 #[pyfunction]
 pub(crate) fn _restore_context(headers: &Bound<'_, PyAny>) -> PySpanContext {
     guard(PySpanContext::new(SpanContext::default(), Baggage::new()), || {
-        let found = Propagators::default().extract(&read_carrier(headers, 0), None);
-        PySpanContext::new(found.context.unwrap_or_default(), found.baggage.unwrap_or_default())
+        PySpanContext::found(Propagators::default().extract(&read_carrier(headers, 0), None))
     })
 }
 
@@ -144,7 +153,7 @@ pub(crate) fn ambient_of(target: &Bound<'_, PyAny>) -> Option<Ambient> {
     if let Ok(context) = target.cast::<PySpanContext>() {
         return Some(context.get().ambient());
     }
-    context_of(target).map(|context| Ambient { context: Some(context), scope: None })
+    context_of(target).map(|context| Ambient { context: Some(context), ..Ambient::default() })
 }
 
 /// Names and values of a carrier, whatever kind of object it is; nothing of it is trusted.
@@ -226,7 +235,7 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>) -> PySpanContext {
             let headers = read_carrier(carrier, 0);
             settings.config.propagators.extract(&headers as &dyn Carrier, None)
         };
-        PySpanContext::new(found.context.unwrap_or_default(), found.baggage.unwrap_or_default())
+        PySpanContext::found(found)
     })
 }
 
@@ -234,7 +243,7 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>) -> PySpanContext {
 fn outgoing(py: Python<'_>) -> (Option<SpanContext>, Baggage) {
     let here = super::ambient(py);
     let baggage = here.scope.map(|scope| scope.baggage.clone()).unwrap_or_default();
-    let never = settings::get(py).config.sampler.constant() == Some(false);
+    let never = settings::get(py).config.sampler.never_starts();
     let context = here.context.or_else(|| {
         never.then(|| SpanContext::new(ids::generate_trace_id(), ids::generate_span_id(), SpanContext::RANDOM))
     });
@@ -268,7 +277,7 @@ pub(crate) fn inject<'py>(py: Python<'py>, carrier: Option<&Bound<'py, PyAny>>) 
             Ok(list) => write_list(list, &pairs),
             Err(_) => {
                 for (name, value) in &pairs {
-                    drop(ok(py, carrier.set_item(name, value)));
+                    let _ = ok(py, carrier.set_item(name, value));
                 }
             }
         }
@@ -293,11 +302,15 @@ fn write_list(list: &Bound<'_, PyList>, pairs: &[(String, String)]) {
             }
             at += 1;
         }
-        let key = if bytes_name { PyBytes::new(py, name.as_bytes()).into_any() } else { PyString::new(py, name).into_any() };
-        let value =
-            if text_value { PyString::new(py, value).into_any() } else { PyBytes::new(py, value.as_bytes()).into_any() };
+        let key =
+            if bytes_name { PyBytes::new(py, name.as_bytes()).into_any() } else { PyString::new(py, name).into_any() };
+        let value = if text_value {
+            PyString::new(py, value).into_any()
+        } else {
+            PyBytes::new(py, value.as_bytes()).into_any()
+        };
         if let Some(pair) = ok(py, PyTuple::new(py, [key, value])) {
-            drop(ok(py, list.append(pair)));
+            let _ = ok(py, list.append(pair));
         }
     }
 }
@@ -333,15 +346,25 @@ pub(crate) fn environment_for_child<'py>(
 #[pyfunction]
 #[pyo3(signature = (context, /))]
 pub(crate) fn attach(context: &Bound<'_, PyAny>) -> Frame {
-    guard(Frame::new(Change::Remote(Box::default(), Baggage::new())), || {
+    guard(Frame::new(Change::Remote(Box::default())), || {
         if let Ok(span) = context.cast::<Span>() {
-            return Frame::new(Change::Span(span.clone().unbind()));
+            return Frame::new(Change::Carried(Box::new(span.get().ambient()), Some(span.clone().into_any().unbind())));
         }
-        let (found, baggage) = match context.cast::<PySpanContext>() {
-            Ok(context) => (Some(context.get().context.clone()), context.get().baggage.clone()),
-            Err(_) => (context_of(context), Baggage::new()),
+        Frame::new(Change::Remote(Box::new(ambient_of(context).unwrap_or_default())))
+    })
+}
+
+/// What is current here, as something that another thread can enter; `None` when there is nothing.
+#[pyfunction]
+pub(crate) fn _capture(py: Python<'_>) -> Option<Frame> {
+    guard(None, || {
+        let object = super::current::get(py)?;
+        let ambient = Ambient::of(&object);
+        let span = match object.cast_exact::<Frame>() {
+            Ok(frame) => frame.get().span(py),
+            Err(_) => Some(object),
         };
-        Frame::new(Change::Remote(Box::new(found.unwrap_or_default()), baggage))
+        Some(Frame::new(Change::Carried(Box::new(ambient), span.map(Bound::unbind))))
     })
 }
 
@@ -382,7 +405,11 @@ pub(crate) fn scope(
         }
         if let Some(entries) = baggage.and_then(|baggage| baggage.cast::<PyDict>().ok()) {
             scope.baggage = Baggage::from_entries(entries.iter().take(64).filter_map(|(key, value)| {
-                Some(BaggageEntry { key: short_text(Some(&key))?, value: short_text(Some(&value))?, metadata: "".into() })
+                Some(BaggageEntry {
+                    key: short_text(Some(&key))?,
+                    value: short_text(Some(&value))?,
+                    metadata: "".into(),
+                })
             }));
         }
         Frame::new(Change::Scope(Box::new(scope)))

@@ -220,6 +220,9 @@ pub(crate) fn start(py: Python<'_>) -> PyResult<Option<&'static Engine>> {
         Ok(engine) => {
             let engine = engine::install_first(engine);
             install_hooks(py);
+            if engine.destinations().is_empty() {
+                report::no_destination(py);
+            }
             Ok(Some(engine))
         }
         Err(error) => {
@@ -233,12 +236,10 @@ pub(crate) fn start(py: Python<'_>) -> PyResult<Option<&'static Engine>> {
 
 fn build(settings: &Settings) -> Result<Engine, crate::config::ConfigError> {
     let config = &settings.config;
-    let mut sampler_limits = config.limits.span_limits();
-    sampler_limits.attributes.value_length = config.limits.attribute_value_length;
     Ok(Engine::new(Setup {
         ledger: &PROCESS,
         resource: config.resource.detect(),
-        limits: sampler_limits,
+        limits: (&config.limits).into(),
         sampler: config.sampler.clone(),
         byte_limit: config.limits.buffer_bytes,
         record_limit: config.batch.max_queue_size,
@@ -274,7 +275,10 @@ pub(crate) fn _after_fork_in_parent(py: Python<'_>) {
 
 /// Counts a fault that Python code of ours caught.
 #[pyfunction]
-pub(crate) fn _count_internal_error() {
+#[pyo3(signature = (what = None, /))]
+pub(crate) fn _count_internal_error(what: Option<&Bound<'_, PyAny>>) {
+    // What failed is for a debugger; the counter is what stats() shows.
+    let _ = what;
     PROCESS.internal_error();
 }
 

@@ -152,8 +152,8 @@ impl Walk<'_> {
             } else if ffi::PyFloat_Check(object) != 0 {
                 self.tape.float(ffi::PyFloat_AS_DOUBLE(object));
             } else if ffi::PyBytes_Check(object) != 0 {
-                let length = usize::try_from(ffi::PyBytes_GET_SIZE(object)).unwrap_or(0);
-                let data = ffi::PyBytes_AS_STRING(object).cast::<u8>().cast_const();
+                let length = usize::try_from(ffi::PyBytes_Size(object)).unwrap_or(0);
+                let data = ffi::PyBytes_AsString(object).cast::<u8>().cast_const();
                 self.bytes(std::slice::from_raw_parts(data, length));
             } else if ffi::PyByteArray_Check(object) != 0 {
                 let length = usize::try_from(ffi::PyByteArray_Size(object)).unwrap_or(0);
@@ -516,8 +516,6 @@ fn is_printable(c_name: &str, class: &Bound<'_, PyType>) -> bool {
         return false;
     }
     class.module().is_ok_and(|module| {
-        module.to_str().is_ok_and(|module| {
-            matches!(module, "uuid" | "fractions" | "pathlib" | "pathlib._local")
-        })
+        module.to_str().is_ok_and(|module| matches!(module, "uuid" | "fractions" | "pathlib" | "pathlib._local"))
     })
 }

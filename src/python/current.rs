@@ -23,8 +23,9 @@ static HOLD_GC: AtomicBool = AtomicBool::new(false);
 pub(crate) fn init(py: Python<'_>) -> PyResult<()> {
     HOLD_GC.store(py.version_info() < (3, 12), Relaxed);
     // SAFETY: the name is a C string; no default.
-    let variable =
-        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_New(c"ironspan_current".as_ptr(), std::ptr::null_mut()))? };
+    let variable = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_New(c"ironspan_current".as_ptr(), std::ptr::null_mut()))?
+    };
     let _ = VARIABLE.set(py, variable.unbind());
     Ok(())
 }

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use pyo3::exceptions::{PyBaseException, PyGeneratorExit, PyKeyboardInterrupt, PyStopAsyncIteration, PyStopIteration, PySystemExit};
+use pyo3::exceptions::{
+    PyBaseException, PyGeneratorExit, PyKeyboardInterrupt, PyStopAsyncIteration, PyStopIteration, PySystemExit,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
@@ -41,9 +43,12 @@ pub(crate) fn outcome(error: &Bound<'_, PyAny>) -> Outcome {
     // Control flow of frameworks, by the names of the classes along the bases: importing them is not for us.
     for class in error.get_type().mro().iter_borrowed() {
         let Ok(class) = class.cast::<PyType>() else { continue };
-        let (module, name) = module_and_name(class);
+        let (module, name) = module_and_name(&class);
         match (module.as_str(), name.as_str()) {
-            ("asyncio.exceptions" | "concurrent.futures._base" | "trio" | "trio._core._exceptions", "CancelledError" | "Cancelled") => {
+            (
+                "asyncio.exceptions" | "concurrent.futures._base" | "trio" | "trio._core._exceptions",
+                "CancelledError" | "Cancelled",
+            ) => {
                 return Outcome::Cancelled;
             }
             ("langgraph.errors", "GraphBubbleUp" | "GraphInterrupt" | "ParentCommand") => return Outcome::Interrupted,
@@ -146,10 +151,9 @@ fn write_cause(error: &Bound<'_, PyAny>, relation: &str, tape: &mut Tape) {
 
 /// The exceptions of a group.
 fn members<'py>(error: &Bound<'py, PyAny>) -> Vec<Bound<'py, PyAny>> {
-    let is_group =
-        error.get_type().mro().iter().any(|class| class.cast::<PyType>().is_ok_and(|class| {
-            class.name().is_ok_and(|name| name == "BaseExceptionGroup")
-        }));
+    let is_group = error.get_type().mro().iter().any(|class| {
+        class.cast::<PyType>().is_ok_and(|class| class.name().is_ok_and(|name| name == "BaseExceptionGroup"))
+    });
     if !is_group {
         return Vec::new();
     }
@@ -196,7 +200,10 @@ fn write_frame(traceback: &Bound<'_, PyAny>, out: &mut String) {
     let line: i64 = part(traceback, "tb_lineno").and_then(|line| line.extract().ok()).unwrap_or(0);
     let code = part(traceback, "tb_frame").and_then(|frame| part(&frame, "f_code"));
     let text = |name: &str| {
-        code.as_ref().and_then(|code| part(code, name)).and_then(|text| text.extract::<String>().ok()).unwrap_or_default()
+        code.as_ref()
+            .and_then(|code| part(code, name))
+            .and_then(|text| text.extract::<String>().ok())
+            .unwrap_or_default()
     };
     let _ = writeln!(out, "  File \"{}\", line {line}, in {}", text("co_filename"), text("co_name"));
 }

@@ -21,6 +21,8 @@ pub(crate) struct Ambient {
     pub(crate) context: Option<SpanContext>,
     /// What holds for it.
     pub(crate) scope: Option<Arc<Scope>>,
+    /// A sender decided on sampling without naming a trace (B3 `b3: 0`).
+    pub(crate) deferred: Option<bool>,
 }
 
 impl Ambient {
@@ -35,11 +37,6 @@ impl Ambient {
         }
         Self::default()
     }
-
-    /// What holds here and now.
-    pub(crate) fn here(py: Python<'_>) -> Self {
-        current::get(py).map_or_else(Self::default, |object| Self::of(&object))
-    }
 }
 
 /// What a frame changes when it is entered.
@@ -48,11 +45,9 @@ pub(crate) enum Change {
     /// Adds to the scope.
     Scope(Box<Scope>),
     /// Sets a remote parent, with the baggage that came along.
-    Remote(Box<SpanContext>, crate::context::Baggage),
-    /// Makes a span current again that is open elsewhere (a thread, a suspended generator).
-    Span(Py<Span>),
-    /// Makes nothing current.
-    Nothing,
+    Remote(Box<Ambient>),
+    /// Makes current here what is current elsewhere: in the thread that started this one, say.
+    Carried(Box<Ambient>, Option<Py<PyAny>>),
 }
 
 #[derive(Debug)]
@@ -93,8 +88,8 @@ impl Frame {
     pub(crate) fn span<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let state = self.lock();
         match &state.change {
-            Change::Span(span) => Some(span.bind(py).clone().into_any()),
-            Change::Remote(..) | Change::Nothing => None,
+            Change::Carried(_, span) => span.as_ref().map(|span| span.bind(py).clone()),
+            Change::Remote(_) => None,
             Change::Scope(_) => {
                 let previous = state.entered.previous.as_ref()?.bind(py).clone();
                 drop(state);
@@ -115,22 +110,20 @@ impl Frame {
             return;
         }
         state.inside = match &state.change {
-            Change::Scope(added) => {
-                Ambient { context: around.context, scope: Some(Arc::new(merged(around.scope.as_deref(), added))) }
-            }
-            Change::Remote(context, baggage) => {
-                let context = Some(SpanContext::clone(context)).filter(SpanContext::is_valid).or(around.context);
-                let scope = if baggage.is_empty() {
-                    around.scope
-                } else {
-                    let mut scope = around.scope.as_deref().cloned().unwrap_or_default();
-                    scope.baggage = baggage.clone();
-                    Some(Arc::new(scope))
+            Change::Scope(added) => Ambient { scope: Some(Arc::new(merged(around.scope.as_deref(), added))), ..around },
+            Change::Remote(remote) => {
+                let context = remote.context.clone().or(around.context);
+                let scope = match &remote.scope {
+                    None => around.scope,
+                    Some(remote) => {
+                        let mut scope = around.scope.as_deref().cloned().unwrap_or_default();
+                        scope.baggage = remote.baggage.clone();
+                        Some(Arc::new(scope))
+                    }
                 };
-                Ambient { context, scope }
+                Ambient { context, scope, deferred: remote.deferred }
             }
-            Change::Span(span) => span.bind(py).get().ambient(),
-            Change::Nothing => Ambient::default(),
+            Change::Carried(ambient, _) => Ambient::clone(ambient),
         };
         state.open = true;
         // The variable is set with the lock released: setting may run a destructor.
@@ -205,7 +198,7 @@ impl Frame {
         if let Ok(state) = self.state.try_lock() {
             visit.call(&state.entered.token)?;
             visit.call(&state.entered.previous)?;
-            if let Change::Span(span) = &state.change {
+            if let Change::Carried(_, span) = &state.change {
                 visit.call(span)?;
             }
         }

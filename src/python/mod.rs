@@ -51,12 +51,21 @@ fn engine(py: Python<'_>) -> Option<&'static Engine> {
     }
 }
 
+/// What a verb returns after `shutdown()`: a span that records nothing, and the call is counted.
+#[cold]
+fn after_shutdown<'py>(
+    py: Python<'py>,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !settings::get(py).config.disabled {
+        PROCESS.late_calls.fetch_add(1, Relaxed);
+    }
+    make()
+}
+
 #[cold]
 fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
     if engine::is_closed() {
-        if !settings::get(py).config.disabled {
-            PROCESS.late_calls.fetch_add(1, Relaxed);
-        }
         return None;
     }
     guard::ok(py, control::start(py)).flatten()
@@ -132,9 +141,5 @@ fn refuse_subinterpreter(py: Python<'_>) -> PyResult<()> {
     // SAFETY: attached; both calls only read.
     #[allow(unsafe_code, reason = "there is no safe way to ask which interpreter this is")]
     let id = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
-    if id == 0 {
-        Ok(())
-    } else {
-        Err(PyImportError::new_err("ironspan runs in the main interpreter only"))
-    }
+    if id == 0 { Ok(()) } else { Err(PyImportError::new_err("ironspan runs in the main interpreter only")) }
 }

@@ -14,14 +14,40 @@ use crate::sinks::memory::Kept;
 
 /// Names of all options, for the sentence about an unknown one.
 const KNOWN: [&str; 19] = [
-    "service", "store", "exporters", "sample", "capture", "mask", "limits", "prices", "resource", "environment",
-    "version", "propagators", "dialects", "shutdown_timeout", "strict", "console", "threads", "spool", "columns",
+    "service",
+    "store",
+    "exporters",
+    "sample",
+    "capture",
+    "mask",
+    "limits",
+    "prices",
+    "resource",
+    "environment",
+    "version",
+    "propagators",
+    "dialects",
+    "shutdown_timeout",
+    "strict",
+    "console",
+    "threads",
+    "spool",
+    "columns",
 ];
 
 /// Names of the limits.
 const LIMITS: [&str; 11] = [
-    "attribute_value_length", "attributes", "events", "links", "event_attributes", "link_attributes", "depth", "nodes",
-    "items", "span_bytes", "buffer_bytes",
+    "attribute_value_length",
+    "attributes",
+    "events",
+    "links",
+    "event_attributes",
+    "link_attributes",
+    "depth",
+    "nodes",
+    "items",
+    "span_bytes",
+    "buffer_bytes",
 ];
 
 /// What can go wrong while arguments are read.
@@ -63,7 +89,7 @@ pub(crate) fn runtime(py: Python<'_>) -> Runtime {
         language: "python".to_owned(),
         name: text("python_implementation").to_ascii_lowercase(),
         version: format!("{}.{}.{}", version.major, version.minor, version.patch),
-        description: py.version().to_owned(),
+        description: Python::version_str().to_owned(),
     }
 }
 
@@ -98,7 +124,14 @@ pub(crate) fn read(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<(Options
             "strict" => options.strict = flag(&name, &value)?,
             "threads" => options.thread_propagation = Some(flag(&name, &value)?),
             "columns" => options.columns = value.extract().ok(),
-            _ => return Err(ConfigError::wrong_type(&name, "given", "nothing yet: this option comes with a later version").into()),
+            _ => {
+                return Err(ConfigError::wrong_type(
+                    &name,
+                    "given",
+                    "nothing yet: this option comes with a later version",
+                )
+                .into());
+            }
         }
     }
     Ok((options, memories))
@@ -125,7 +158,8 @@ fn path(option: &str, value: &Bound<'_, PyAny>) -> Result<String, Failure> {
 }
 
 fn number(option: &str, value: &Bound<'_, PyAny>) -> Result<f64, Failure> {
-    let is_number = (value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>()) && !value.is_instance_of::<PyBool>();
+    let is_number =
+        (value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>()) && !value.is_instance_of::<PyBool>();
     match value.extract() {
         Ok(number) if is_number => Ok(number),
         _ => Err(ConfigError::wrong_type(option, &got(value), "a number").into()),
@@ -237,7 +271,11 @@ fn exporters(value: &Bound<'_, PyAny>, memories: &mut Vec<Arc<Kept>>) -> Result<
     Ok(Exporters::List(list))
 }
 
-fn exporter(option: &str, item: &Bound<'_, PyAny>, memories: &mut Vec<Arc<Kept>>) -> Result<DestinationOptions, Failure> {
+fn exporter(
+    option: &str,
+    item: &Bound<'_, PyAny>,
+    memories: &mut Vec<Arc<Kept>>,
+) -> Result<DestinationOptions, Failure> {
     let wrong = || ConfigError::wrong_type(option, &got(item), EXPORTER_KINDS);
     if let Ok(store) = item.getattr("_store").and_then(|store| store.cast_into::<MemoryStore>().map_err(PyErr::from)) {
         memories.push(store.get().kept());
@@ -253,7 +291,8 @@ fn exporter(option: &str, item: &Bound<'_, PyAny>, memories: &mut Vec<Arc<Kept>>
     };
     let named = |name: &str| format!("{option}.{name}");
     let optional_text = |name: &str| field(name)?.map(|value| text(&named(name), &value)).transpose();
-    let optional_path = |name: &str| field(name)?.map(|value| path(&named(name), &value).map(PathBuf::from)).transpose();
+    let optional_path =
+        |name: &str| field(name)?.map(|value| path(&named(name), &value).map(PathBuf::from)).transpose();
     let optional_flag = |name: &str| field(name)?.map(|value| flag(&named(name), &value)).transpose();
     let dialects = field("dialects")?.map(|value| names(&named("dialects"), &value)).transpose()?;
     match kind.as_str() {
@@ -261,7 +300,10 @@ fn exporter(option: &str, item: &Bound<'_, PyAny>, memories: &mut Vec<Arc<Kept>>
             let headers = field("headers")?
                 .map(|value| -> Result<Vec<(String, String)>, Failure> {
                     let pairs = mapping(&named("headers"), &value, "a dict of header names and values")?;
-                    pairs.iter().map(|(name, value)| Ok((text(&named("headers"), &name)?, text(&named("headers"), &value)?))).collect()
+                    pairs
+                        .iter()
+                        .map(|(name, value)| Ok((text(&named("headers"), &name)?, text(&named("headers"), &value)?)))
+                        .collect()
                 })
                 .transpose()?;
             Ok(DestinationOptions::Otlp(Box::new(OtlpOptions {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use pyo3::prelude::*;
 
-use crate::config::{Config, Options, ProcessEnvironment, Warning};
+use crate::config::{Config, MapEnvironment, Options, ProcessEnvironment, Warning};
 use crate::python::{options, report};
 use crate::sinks::memory::Kept;
 
@@ -37,11 +37,12 @@ pub(crate) fn get(py: Python<'_>) -> &'static Settings {
     let options = Options { runtime: options::runtime(py), ..Options::default() };
     let (config, warnings) = match Config::resolve(&options, &ProcessEnvironment) {
         Ok(resolved) => resolved,
-        // Without arguments and without `strict` nothing is an error; should that ever change, spans stay off rather
-        // than raise in the user's code.
+        // Without arguments and without `strict` nothing is an error; should that ever change, the environment is left
+        // aside rather than raised about in the user's code.
         Err(error) => {
             report::warn(py, &error.to_string());
-            (Config::off(), Vec::new())
+            Config::resolve(&options, &MapEnvironment::default())
+                .expect("no argument and no variable: nothing to be wrong")
         }
     };
     let settings = install(Settings { config, memories: Vec::new() });

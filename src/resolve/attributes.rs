@@ -179,6 +179,18 @@ impl AttributeSet {
         self.put(key, false, |tape| tape.str(&text));
     }
 
+    /// Sets JSON text that a [`json::Writer`] made under [`AttributeSet::value_length`]; `cut` says whether it had to cut.
+    pub fn core_json_text(&mut self, key: &str, json: &str, cut: bool) {
+        self.truncated |= cut;
+        self.put(key, false, |tape| tape.str(json));
+    }
+
+    /// Most characters of a string; `None` for no limit.
+    #[must_use]
+    pub fn value_length(&self) -> Option<usize> {
+        self.limits.value_length
+    }
+
     /// Sets a value of the user's: one tape value, under all limits.
     pub fn user(&mut self, key: &str, value: &[u8]) {
         let limit = self.limits.value_length;

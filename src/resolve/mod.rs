@@ -98,6 +98,7 @@ impl Resolver {
             let seconds = anchor.nanos_between(start, first) as f64 / 1e9;
             parts.payloads.first_chunk_seconds = Some(seconds);
         }
+        parts.payloads.outcome = record.outcome;
         let name = semconv::describe(record.kind, &parts.payloads, &mut self.set);
         let status_message = self.apply_outcome(record.outcome, &parts);
         if self.set.truncated() || record.left_out > 0 {

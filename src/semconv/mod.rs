@@ -3,9 +3,35 @@
 //! The caller hands over what it has (messages in any provider's shape, documents, usage); the words and shapes of the
 //! GenAI semantic conventions are made here, off the caller's thread.
 
-use crate::json;
-use crate::kind::Kind;
+mod documents;
+mod facts;
+mod finish;
+#[doc(hidden)]
+pub mod fuzz;
+mod kinds;
+mod media;
+mod messages;
+mod parts;
+mod provider;
+mod request;
+mod response;
+mod seed;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests_messages;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod tests_total;
+mod tools;
+mod usage;
+mod view;
+
+use crate::kind::{Kind, Outcome};
 use crate::resolve::attributes::AttributeSet;
+use facts::Facts;
 
 /// The payloads of one span, each one value in the tape's encoding (or several, in order, where they add up).
 #[derive(Debug, Default)]
@@ -54,18 +80,16 @@ pub struct Payloads<'a> {
     pub first_chunk_seconds: Option<f64>,
     /// Chunks of a stream.
     pub chunks: Option<i64>,
+    /// How the step ended: what an answer without a finish reason is taken for.
+    pub outcome: Outcome,
 }
 
-/// Writes the attributes that follow from `kind` and `payloads`, and returns the span's name on the wire.
+/// Writes the attributes that follow from `kind` and `payloads`, and returns the span's name on the wire. An attribute
+/// that is set already stays as it is: the user named it.
 #[must_use]
 pub fn describe(kind: Kind, payloads: &Payloads<'_>, out: &mut AttributeSet) -> String {
-    if let Some(operation) = kind.operation() {
-        out.core_str("gen_ai.operation.name", operation);
-    }
-    for (key, value) in [("input.value", payloads.input), ("output.value", payloads.output)] {
-        if let Some(value) = value {
-            out.core_str(key, &json::to_json(value));
-        }
-    }
-    payloads.name.clone()
+    let mut facts = Facts::new(out);
+    let name = kinds::describe(kind, payloads, &mut facts);
+    seed::complete(kind, &mut facts);
+    name
 }

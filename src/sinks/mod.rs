@@ -4,8 +4,12 @@
 //! rejected, rejected or dropped. Whoever lets one fall without settling it (a panic, a forgotten path) has it counted
 //! as `dropped{internal}`, so the ledger's identity holds whatever happens here.
 
+pub mod build;
 pub mod memory;
 pub mod otlp;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod worker;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};

@@ -3,6 +3,8 @@
 The program comes from `scripts/collector`: the OpenTelemetry Collector, or rotel where that cannot be built. The
 Collector writes each request to a file as one line of OTLP JSON; rotel writes no files, so it forwards to a small
 recorder in this process. Either way `read_spans()` gives the spans as somebody else's decoder understood them.
+
+`python -m tests.support.collector COMMAND...` runs a program with its spans sent to one, and says what arrived there.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import os
 import pathlib
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +59,9 @@ class CollectedSpan:
 class Collector:
     """A collector that runs: where to send to, and what has arrived. Readable after the `with` block too."""
 
-    def __init__(self, http_url: str, grpc_url: str, process: subprocess.Popen[bytes], requests: Callable[[], list[Any]]):
+    def __init__(
+        self, http_url: str, grpc_url: str, process: subprocess.Popen[bytes], requests: Callable[[], list[Any]]
+    ):
         self.http_url = http_url
         self.grpc_url = grpc_url
         self._process = process
@@ -272,3 +278,28 @@ def _value(value: dict[str, Any]) -> Any:
             return {each["key"]: _value(each.get("value", {})) for each in content.get("values", [])}
         return content
     return None
+
+
+def main(command: list[str]) -> int:
+    """Run a program beside a collector; its exit code, or 1 if it went well and yet nothing arrived."""
+    with tempfile.TemporaryDirectory() as folder, running_collector(pathlib.Path(folder)) as collector:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http_url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        code = subprocess.call(command, env={**os.environ, **environment})
+        if code != 0:
+            return code
+        try:
+            # Accepted is not yet written: the file exporter flushes ten times a second.
+            spans = collector.wait_for_spans(1, timeout=5.0)
+        except AssertionError:
+            print("collector: nothing arrived", file=sys.stderr)
+            return 1
+        traces = {span.trace_id for span in spans}
+        print(f"collector: {len(spans)} spans of {len(traces)} trace{'s' * (len(traces) > 1)} arrived over OTLP")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""ironspan: tracing for LLM agents.
+
+A Rust core, used from Python: spans cost a few microseconds, nothing is lost without being counted, and the tree is
+right across threads, tasks and processes.
+
+    import ironspan
+
+    with ironspan.agent("researcher") as agent:
+        with ironspan.generation("gpt-4o", provider="openai", messages=messages) as call:
+            call.output(answer).usage(input=812, output=96)
+
+Importing does nothing but import: no thread, no file, no socket. The first span reads the configuration from the
+environment (see docs/configuration.md), unless ``init()`` was called before.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ironspan import exporters
+from ironspan._core import (
+    UNSET,
+    Report,
+    Span,
+    SpanContext,
+    __version__,
+    agent,
+    attach,
+    current,
+    embedding,
+    environment,
+    extract,
+    flush,
+    generation,
+    inject,
+    retrieval,
+    scope,
+    shutdown,
+    span,
+    stats,
+    tool,
+    workflow,
+)
+from ironspan._errors import ConfigError, IronspanError
+from ironspan._init import init
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "UNSET",
+    "ConfigError",
+    "IronspanError",
+    "Report",
+    "Span",
+    "SpanContext",
+    "__version__",
+    "agent",
+    "attach",
+    "current",
+    "embedding",
+    "environment",
+    "exporters",
+    "extract",
+    "flush",
+    "generation",
+    "init",
+    "inject",
+    "retrieval",
+    "scope",
+    "shutdown",
+    "span",
+    "stats",
+    "tool",
+    "workflow",
+]
+
+#: Submodules that are imported when they are first used: they import frameworks, or are for tests only.
+_LAZY = ("langchain", "testing")
+
+
+def __getattr__(name: str) -> ModuleType | Any:
+    if name in _LAZY:
+        return import_module(f"ironspan.{name}")
+    raise AttributeError(f"module 'ironspan' has no attribute {name!r}")

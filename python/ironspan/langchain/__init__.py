@@ -1,0 +1,26 @@
+"""LangChain and LangGraph: a callback handler that turns every run into a span.
+
+    import ironspan
+    from ironspan.langchain import CallbackHandler
+
+    ironspan.init()
+    graph.invoke(state, config={"callbacks": [CallbackHandler()]})
+
+Needs ``langchain-core`` 0.3 or newer and nothing else of LangChain; tested with 0.3, 1.7 and 1.8, and with LangGraph
+0.6 and 1.2. On Python 3.10 LangGraph does not tell asynchronous nodes which run they belong to: there, spans that you
+open inside such a node stand beside it.
+"""
+
+from __future__ import annotations
+
+try:
+    import langchain_core  # noqa: F401
+except ImportError as missing:
+    raise ImportError(
+        "ironspan.langchain needs langchain-core, which is not installed. Install it with: pip install langchain-core"
+    ) from missing
+
+from ironspan.langchain._ambient import ambient_run_parent
+from ironspan.langchain._handler import CallbackHandler
+
+__all__ = ["CallbackHandler", "ambient_run_parent"]

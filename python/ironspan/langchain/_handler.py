@@ -1,0 +1,452 @@
+"""The callback handler: each callback of LangChain becomes a start, a fact or an end of a span.
+
+Built on `BaseCallbackHandler`, not on `BaseTracer`: the tracer keeps a second tree of run objects and costs about a
+millisecond a request. The handler holds no state of its own, runs live in `ironspan._runs`; so it may be shared by
+threads and event loops, passed globally and per call at once, copied and pickled. `run_inline` keeps asynchronous
+managers from moving callbacks to a thread, where neither order nor context would be right.
+
+Values are handed over as they are; the Rust side walks them and makes GenAI messages of LangChain's off this thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+import ironspan
+from ironspan import Span, SpanContext
+from ironspan._guard import harmless
+from ironspan._runs import RUNS, Run, finish, key_of
+from ironspan.langchain import _ambient, _describe, _interrupts, _model, _usage
+from ironspan.langchain._documents import document_of
+
+__all__ = ["CallbackHandler"]
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class CallbackHandler(BaseCallbackHandler):
+    """Records LangChain and LangGraph runs as spans.
+
+    Pass one instance wherever LangChain takes callbacks: ``config={"callbacks": [CallbackHandler()]}`` for a call, or a
+    model's, tool's or chain's own ``callbacks``. Works for ``invoke``, ``batch``, ``stream`` and their asynchronous
+    forms, for any number of runs at once. No method raises.
+    """
+
+    run_inline = True
+    raise_error = False
+
+    @property
+    def open_runs(self) -> int:
+        """Runs that have begun and not ended, over all handlers of the process."""
+        return len(RUNS)
+
+    def __reduce__(self) -> tuple[type[CallbackHandler], tuple[()]]:
+        return (type(self), ())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CallbackHandler:
+        return type(self)()
+
+    # Chains, graphs, nodes, agents
+
+    @harmless
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        name = _describe.name_of(serialized, kwargs.get("name"), "chain")
+        start = _Start.of(run_id, parent_run_id, tags, metadata)
+        if start is None:
+            return
+        if _describe.is_hidden(tags):
+            start.hide()
+            return
+        agent, is_agent = _describe.agent_of(
+            name, tags, start.metadata, start.metadata_above, start.above.agent if start.above is not None else None
+        )
+        common = start.common()
+        span: Span
+        if is_agent and agent is not None:
+            role = start.metadata.get("agent.role")
+            span = ironspan.agent(agent, role=role if isinstance(role, str) else None, input=inputs, **common)
+        elif start.is_root and kwargs.get("run_type") in (None, "chain"):
+            span = ironspan.workflow(name, input=inputs, **common)
+        else:
+            span = ironspan.span(name, input=inputs, **common)
+        start.go(span).agent = agent
+
+    @harmless
+    def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
+        run = RUNS.close(key_of(run_id))
+        if run is not None:
+            try:
+                if run.owns:
+                    _late_input(run, kwargs)
+                    _span(run).output(outputs)
+                    if run.interrupted and run.thread is not None:
+                        _interrupts.keep(run.thread, _span(run).context)
+            finally:
+                finish(run, "interrupted" if run.interrupted else "ok", table=RUNS)
+
+    @harmless
+    def on_chain_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        _fail(run_id, error, kwargs)
+
+    # Models
+
+    @harmless
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any] | None,
+        messages: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._generation(serialized, messages, {}, run_id, parent_run_id, tags, metadata, kwargs)
+
+    @harmless
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any] | None,
+        prompts: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        operation = {"gen_ai.operation.name": "text_completion"}
+        self._generation(serialized, prompts, operation, run_id, parent_run_id, tags, metadata, kwargs)
+
+    def _generation(
+        self,
+        serialized: Any,
+        prompts: Any,
+        operation: dict[str, Any],
+        run_id: Any,
+        parent_run_id: Any,
+        tags: Any,
+        metadata: Any,
+        kwargs: dict[str, Any],
+    ) -> None:
+        start = _Start.of(run_id, parent_run_id, tags, metadata)
+        if start is None:
+            return
+        given = kwargs.get("invocation_params")
+        params = given if isinstance(given, Mapping) else _NOTHING
+        name = _describe.name_of(serialized, kwargs.get("name"), "model")
+        common = start.common()
+        common["attributes"].update(operation)
+        one = isinstance(prompts, Sequence) and not isinstance(prompts, str) and len(prompts) == 1
+        span = ironspan.generation(
+            _model.model_of(start.metadata, params, serialized, name),
+            provider=_model.provider_of(start.metadata, params),
+            messages=prompts[0] if one else prompts,
+            params=_model.params_of(start.metadata, params),
+            tools=_model.tools_of(params),
+            **common,
+        )
+        start.go(span)
+
+    @harmless
+    def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **kwargs: Any) -> None:
+        run = RUNS.get(key_of(run_id))
+        if run is not None:
+            run.chunks += 1
+            # A first chunk may carry a role and no content; what a reader waits for is content.
+            if not run.content_seen and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
+                run.content_seen = True
+                _span(run)._first_chunk()
+
+    @harmless
+    def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
+        run = RUNS.get(key_of(run_id))
+        if run is not None and isinstance(event, Mapping) and event.get("event") == "content-block-delta":
+            run.chunks += 1
+            if not run.content_seen:
+                run.content_seen = True
+                _span(run)._first_chunk()
+
+    @harmless
+    def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
+        run = RUNS.close(key_of(run_id))
+        if run is not None:
+            try:
+                _answer(run, response)
+            finally:
+                finish(run, table=RUNS)
+
+    @harmless
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        _fail(run_id, error, kwargs)
+
+    # Tools
+
+    @harmless
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        start = _Start.of(run_id, parent_run_id, tags, metadata)
+        if start is None:
+            return
+        own = serialized if isinstance(serialized, Mapping) else _NOTHING
+        description = own.get("description")
+        call_id = kwargs.get("tool_call_id")
+        common = start.common()
+        agent = start.above.agent if start.above is not None else None
+        if agent is not None:
+            common["attributes"]["gen_ai.agent.name"] = agent
+        span = ironspan.tool(
+            _describe.name_of(serialized, own.get("name"), kwargs.get("name") or "tool"),
+            arguments=input_str if inputs is None else inputs,
+            call_id=call_id if isinstance(call_id, str) else None,
+            description=description if isinstance(description, str) else None,
+            **common,
+        )
+        start.go(span).agent = agent
+
+    @harmless
+    def on_tool_end(self, output: Any, *, run_id: Any, **kwargs: Any) -> None:
+        run = RUNS.close(key_of(run_id))
+        if run is not None:
+            try:
+                span = _span(run)
+                call_id = getattr(output, "tool_call_id", None)
+                if isinstance(call_id, str) and call_id:
+                    # Before langchain-core 1.0 only the result knows which call it answers.
+                    span.set("gen_ai.tool.call.id", call_id)
+                span.output(output if call_id is None else getattr(output, "content", output))
+                if getattr(output, "status", None) == "error":
+                    # The tool failed and was told to answer the model with its error.
+                    span.error(str(getattr(output, "content", "tool error")))
+            finally:
+                finish(run, table=RUNS)
+
+    @harmless
+    def on_tool_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        _fail(run_id, error, kwargs)
+
+    # Retrievers
+
+    @harmless
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        start = _Start.of(run_id, parent_run_id, tags, metadata)
+        if start is None:
+            return
+        common = start.common()
+        for key in ("ls_vector_store_provider", "ls_embedding_provider", "ls_embedding_model"):
+            if isinstance(value := start.metadata.get(key), str):
+                common["attributes"][f"langchain.{key[3:]}"] = value
+        span = ironspan.retrieval(
+            query, source=_describe.name_of(serialized, kwargs.get("name"), "retriever"), **common
+        )
+        _ambient.enter_body(start.go(span))
+
+    @harmless
+    def on_retriever_end(self, documents: Any, *, run_id: Any, **kwargs: Any) -> None:
+        run = RUNS.close(key_of(run_id))
+        if run is not None:
+            try:
+                _span(run).documents([document_of(document) for document in documents or ()])
+            finally:
+                finish(run, table=RUNS)
+
+    @harmless
+    def on_retriever_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        _fail(run_id, error, kwargs)
+
+    # Facts along the way
+
+    @harmless
+    def on_retry(self, retry_state: Any, *, run_id: Any, **kwargs: Any) -> None:
+        def record(span: Span) -> None:
+            outcome = getattr(retry_state, "outcome", None)
+            error = outcome.exception() if outcome is not None and outcome.failed else None
+            span.event(
+                "retry",
+                level="warning",
+                attempt=getattr(retry_state, "attempt_number", None),
+                error=type(error).__name__ if error is not None else None,
+            )
+
+        _note(run_id, record)
+
+    @harmless
+    def on_agent_action(self, action: Any, *, run_id: Any, **kwargs: Any) -> None:
+        _note(run_id, lambda span: span.event("agent.action", tool=str(getattr(action, "tool", ""))))
+
+    @harmless
+    def on_agent_finish(self, finish: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """The end of the agent's chain says the same, with the outputs."""
+
+    @harmless
+    def on_text(self, text: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """Text is for handlers that print."""
+
+    @harmless
+    def on_custom_event(self, name: str, data: Any, *, run_id: Any, **kwargs: Any) -> None:
+        _note(run_id, lambda span: span.event(str(name), data=data))
+
+
+class _Start:
+    """The start of one run: where it belongs, and what every kind of span is given."""
+
+    __slots__ = ("above", "base", "key", "metadata", "orphan", "parent", "run_id", "tags")
+
+    def __init__(self, run_id: Any, key: Any, parent_run_id: Any, tags: Any, metadata: Any) -> None:
+        self.run_id, self.key, self.tags = run_id, key, tags
+        self.metadata: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else _NOTHING
+        current = ironspan.current()
+        self.base = current.span_id
+        self.parent: Span | SpanContext | None
+        self.above: Run | None = None
+        self.orphan = False
+        if parent_run_id is not None:
+            self.above = RUNS.find(key_of(parent_run_id))
+            self.orphan = self.above is None
+        if self.above is not None:
+            self.parent = _ambient.nearest_below(self.above, current)
+        else:
+            # A run that LangChain calls a root may still be started inside another run's code.
+            self.parent = _ambient.ambient_run_parent(current)
+            self.above = _ambient.innermost_run() if self.parent is not None else None
+
+    @classmethod
+    def of(cls, run_id: Any, parent_run_id: Any, tags: Any, metadata: Any) -> _Start | None:
+        """The start, or ``None`` when another handler has seen it already."""
+        key = key_of(run_id)
+        return None if RUNS.get(key) is not None else cls(run_id, key, parent_run_id, tags, metadata)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether no run is above this one."""
+        return self.above is None and not self.orphan
+
+    @property
+    def metadata_above(self) -> Mapping[str, Any]:
+        """The metadata of the run above."""
+        return (self.above.metadata if self.above is not None else None) or _NOTHING
+
+    def common(self) -> dict[str, Any]:
+        """Arguments for every verb."""
+        attributes = _describe.attributes_of(self.tags, self.metadata, self.metadata_above)
+        if self.orphan:
+            attributes["ironspan.orphan"] = True
+        common: dict[str, Any] = {"attributes": attributes, "tags": _describe.tags_of(self.tags)}
+        if self.parent is not None:
+            common["parent"] = self.parent
+        return common
+
+    def go(self, span: Span) -> Run:
+        """Starts the span and enters the run."""
+        run = self._run(span)
+        if self.is_root:
+            run.thread = _describe.conversation_of(self.metadata)
+            if (paused := _interrupts.resumed(run.thread)) is not None:
+                span.link(paused, role="resumes")
+        span.start()
+        RUNS.open(run, self.run_id)
+        return run
+
+    def hide(self) -> None:
+        """Enters a run that is not shown: what is below it hangs below its parent."""
+        run = self._run(self.parent)
+        run.owns = False
+        run.agent = self.above.agent if self.above is not None else None
+        RUNS.open(run, self.run_id)
+
+    def _run(self, span: Span | SpanContext | None) -> Run:
+        run = Run(self.key, self.above.key if self.above is not None else None, span, self.base)
+        run.metadata = self.metadata  # type: ignore[assignment]
+        return run
+
+
+def _span(run: Run) -> Span:
+    return run.span  # type: ignore[return-value]  # open runs hold spans, ended ones contexts
+
+
+def _note(run_id: Any, record: Callable[[Span], None]) -> None:
+    run = RUNS.get(key_of(run_id))
+    if run is not None and isinstance(run.span, Span):
+        record(run.span)
+
+
+def _late_input(run: Run, kwargs: Mapping[str, Any]) -> None:
+    # A chain that streams its input knows it only at the end.
+    if kwargs.get("inputs") is not None:
+        _span(run).input(kwargs["inputs"])
+
+
+def _answer(run: Run, response: Any) -> None:
+    """What a model returned, in whole or in part."""
+    span = _span(run)
+    for name, value in _usage.response_facts(response).items():
+        span.set(name, value)
+    for reason in _usage.finish_reasons(response):
+        span.finish(reason)
+    if counts := _usage.token_usage(response):
+        span.usage(**counts)
+    if run.chunks:
+        span.set("gen_ai.request.stream", True)
+        span._chunks(run.chunks)
+    choices = [
+        getattr(generation, "message", None) or getattr(generation, "text", generation)
+        for generations in getattr(response, "generations", None) or ()
+        for generation in generations or ()
+    ]
+    if choices:
+        span.output(choices)
+
+
+def _fail(run_id: Any, error: BaseException, kwargs: Mapping[str, Any]) -> None:
+    run = RUNS.close(key_of(run_id))
+    if run is None:
+        return
+    outcome = _describe.outcome_of(error)
+    try:
+        if outcome == "interrupted":
+            _interrupts.mark_above(run)
+        if not run.owns:
+            return
+        _late_input(run, kwargs)
+        if kwargs.get("response") is not None or run.chunks:
+            _answer(run, kwargs.get("response"))
+        if outcome == "error":
+            _span(run).error(error)
+        elif outcome in ("interrupted", "ok"):
+            _span(run).output(error.args[0] if error.args else None)
+    finally:
+        finish(run, "ok" if outcome == "error" else outcome, table=RUNS)

@@ -1,0 +1,213 @@
+//! What came out of a model call, in the wrappers of providers and frameworks: which messages are its choices, and what
+//! it says of model, id, usage and the reasons for stopping.
+
+use crate::semconv::finish::{self, Reasons};
+use crate::semconv::messages::{Messages, Proof, is_block, is_item};
+use crate::semconv::view::View;
+
+/// What a response says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Response<'a> {
+    /// The model that answered: text.
+    pub(super) model: Option<View<'a>>,
+    /// The provider's id of the response: text.
+    pub(super) id: Option<View<'a>>,
+    /// Places where usage was found, best first. All say the same, so only one may count.
+    pub(super) usage: Vec<View<'a>>,
+    /// Why each choice ended.
+    pub(super) reasons: Reasons<'a>,
+}
+
+/// Most places of usage that are kept: a long history repeats them per message.
+const MAX_USAGE: usize = 8;
+
+impl<'a> Response<'a> {
+    /// Notes a message's or generation's metadata.
+    pub(super) fn note_metadata(&mut self, metadata: View<'a>) {
+        let [model_name, model, model_id, version, id] =
+            metadata.pick(["model_name", "model", "model_id", "model_version", "id"]);
+        self.model =
+            self.model.or(model_name.or(model).or(model_id).or(version).filter(|model| model.text().is_some()));
+        self.id = self.id.or(id.filter(|id| id.text().is_some()));
+        self.note_usage(metadata);
+    }
+
+    /// Notes where a wrapper keeps its usage.
+    fn note_usage(&mut self, wrapper: View<'a>) {
+        let [token_usage, usage, metadata, camel, counts] =
+            wrapper.pick(["token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage"]);
+        for found in [metadata, token_usage, usage, camel, counts].into_iter().flatten() {
+            if self.usage.len() < MAX_USAGE && found.is_map() {
+                self.usage.push(found);
+            }
+        }
+    }
+
+    /// Notes what a provider's response object says beside its choices.
+    fn note_wrapper(&mut self, wrapper: View<'a>) {
+        let [model, model_name, version, version_camel] =
+            wrapper.pick(["model", "model_name", "model_version", "modelVersion"]);
+        let [id, response_id, response_camel] = wrapper.pick(["id", "response_id", "responseId"]);
+        let text = |view: Option<View<'a>>| view.filter(|view| view.text().is_some());
+        self.model = self.model.or(text(model.or(model_name).or(version).or(version_camel)));
+        self.id = self.id.or(text(id.or(response_id).or(response_camel)));
+        self.note_usage(wrapper);
+    }
+}
+
+/// Appends the choices in `value` as a JSON array of output messages and says whether it holds any; if not, nothing is
+/// appended. What the response says of itself is noted either way.
+pub(super) fn write<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
+    let start = messages.out.position();
+    messages.out.raw("[");
+    if choices(messages, value, response) && messages.written() > 0 {
+        messages.out.raw("]");
+        return true;
+    }
+    messages.out.rewind(start);
+    false
+}
+
+fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
+    if value.is_list() {
+        let Some(first) = value.first() else { return false };
+        if messages.proof == Proof::Said {
+            if is_generation(first) {
+                return value.items().all(|item| generation(messages, item, response));
+            }
+            if is_item(first) {
+                messages.answer(value, None, response);
+                return true;
+            }
+            if is_block(first) {
+                return messages.blocks(value, response);
+            }
+            if first.is_list() && first.first().is_some_and(is_generation) {
+                return first.items().all(|item| generation(messages, item, response));
+            }
+        }
+        return messages.any_of(value, response);
+    }
+    if !value.is_map() {
+        return messages.any_of(value, response);
+    }
+    let [generations, choices, candidates, output, message] =
+        value.pick(["generations", "choices", "candidates", "output", "message"]);
+    let [llm_output, raw, text, messages_key, inner, role] =
+        value.pick(["llm_output", "raw", "text", "messages", "response", "role"]);
+    if let Some(generations) = generations.filter(|list| list.is_list()) {
+        let written = generated(messages, generations, response);
+        if let Some(llm_output) = llm_output {
+            response.note_wrapper(llm_output);
+        }
+        return written;
+    }
+    if let Some(choices) = choices.filter(|list| list.is_list()) {
+        response.note_wrapper(value);
+        return choices.items().all(|choice| openai_choice(messages, choice, response));
+    }
+    if let Some(candidates) = candidates.filter(|list| list.is_list()) {
+        response.note_wrapper(value);
+        return candidates.items().all(|candidate| google_candidate(messages, candidate, response));
+    }
+    if let Some(output) = output {
+        if output.is_list() && output.first().is_some_and(|item| item.get("type").is_some()) {
+            response.note_wrapper(value);
+            let reason = value.get("incomplete_details").and_then(|details| details.get("reason"));
+            let reason = reason.or(value.get("status")).and_then(View::word);
+            messages.answer(output, reason, response);
+            return true;
+        }
+        if let Some(message) = output.get("message") {
+            response.note_usage(value);
+            let reason = value.get("stopReason").and_then(View::word);
+            return messages.message(message, response, reason);
+        }
+    }
+    let alternative = role.is_none()
+        && (message.is_some_and(View::is_map)
+            || text.is_some() && messages.proof == Proof::Said && is_generation(value));
+    // What LlamaIndex's agents return holds the message under `response`.
+    let written = alternative && generation(messages, value, response)
+        || messages_key.is_none() && inner.is_some_and(|inner| messages.message(inner, response, None));
+    if written {
+        if let Some(raw) = raw {
+            response.note_wrapper(raw);
+        }
+        return true;
+    }
+    if role.is_some() && value.get("stop_reason").is_some() {
+        // An Anthropic message is the response, too.
+        response.note_wrapper(value);
+    }
+    messages.any_of(value, response)
+}
+
+/// LangChain's result: one list of alternatives per prompt. A span is one prompt.
+fn generated<'a>(messages: &mut Messages<'_, '_>, generations: View<'a>, response: &mut Response<'a>) -> bool {
+    let Some(first) = generations.first() else { return false };
+    let alternatives = if first.is_list() {
+        if generations.items().nth(1).is_some() {
+            return false;
+        }
+        first
+    } else {
+        generations
+    };
+    alternatives.items().all(|item| generation(messages, item, response))
+}
+
+/// Whether a value is one alternative of LangChain's, or a completion of LlamaIndex's.
+fn is_generation(value: View<'_>) -> bool {
+    let [text, message, info, raw, role] = value.pick(["text", "message", "generation_info", "raw", "role"]);
+    let by_class = value.class().is_some_and(|class| {
+        matches!(
+            &*class,
+            "Generation" | "GenerationChunk" | "ChatGeneration" | "ChatGenerationChunk" | "CompletionResponse"
+        )
+    });
+    role.is_none()
+        && text.or(message).is_some()
+        && (by_class || info.or(raw).or(message.filter(|m| m.is_map())).is_some())
+}
+
+fn generation<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
+    let [message, text, info, done_reason] = value.pick(["message", "text", "generation_info", "done_reason"]);
+    let reason = info.and_then(finish::in_metadata).or_else(|| done_reason.and_then(View::word));
+    let written = match (message.filter(|message| message.is_map()), text.and_then(View::text)) {
+        (Some(message), _) => messages.message(message, response, reason),
+        (None, Some(text)) => {
+            messages.text_choice(text, reason, response);
+            true
+        }
+        (None, None) => false,
+    };
+    if let Some(info) = info {
+        response.note_metadata(info);
+    }
+    if done_reason.is_some() {
+        // Ollama answers with the message, its model and its counts side by side.
+        response.note_wrapper(value);
+        response.usage.push(value);
+    }
+    written
+}
+
+fn openai_choice<'a>(messages: &mut Messages<'_, '_>, choice: View<'a>, response: &mut Response<'a>) -> bool {
+    let [message, delta, text, reason] = choice.pick(["message", "delta", "text", "finish_reason"]);
+    let reason = reason.and_then(View::word);
+    match (message.or(delta), text.and_then(View::text)) {
+        (Some(message), _) => messages.message(message, response, reason),
+        (None, Some(text)) => {
+            messages.text_choice(text, reason, response);
+            true
+        }
+        (None, None) => false,
+    }
+}
+
+fn google_candidate<'a>(messages: &mut Messages<'_, '_>, candidate: View<'a>, response: &mut Response<'a>) -> bool {
+    let [content, reason, reason_camel] = candidate.pick(["content", "finish_reason", "finishReason"]);
+    let reason = reason.or(reason_camel).and_then(View::word);
+    content.is_some_and(|content| messages.message(content, response, reason))
+}

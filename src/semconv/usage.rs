@@ -1,0 +1,209 @@
+//! Token counts and cost. One meaning for every provider: `input` holds all tokens that went in, cached ones included,
+//! and `output` all that came out, reasoning included; the rest are subsets (GenAI semantic conventions, usage
+//! attributes). What providers report differs from that, and this file is the only place that knows how.
+
+use crate::semconv::facts::Facts;
+use crate::semconv::view::View;
+use crate::tape::Token;
+
+/// Counts in the meaning of the conventions; `None` is unknown, which is not zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    input: Option<i64>,
+    output: Option<i64>,
+    cached: Option<i64>,
+    cache_write: Option<i64>,
+    reasoning: Option<i64>,
+    /// Audio, image and text tokens that went in.
+    input_by: [Option<i64>; 3],
+    /// The same of what came out.
+    output_by: [Option<i64>; 3],
+}
+
+/// How the counts of a provider add up, where that is not the conventions' way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    /// Tokens read from and written to a cache that `input_tokens` does not hold (Anthropic, Bedrock).
+    beside_read: Option<i64>,
+    beside_write: Option<i64>,
+    /// Thoughts that `candidates_token_count` does not hold (Google).
+    thoughts: Option<i64>,
+    /// Prompts of hosted tools that `prompt_token_count` does not hold (Google).
+    tool_prompt: Option<i64>,
+    total: Option<i64>,
+    /// The input count has a name whose providers leave the cache out.
+    exclusive: bool,
+}
+
+impl Counts {
+    /// Reads one mapping of counts; `None` where it holds none.
+    pub(super) fn read(usage: View<'_>) -> Option<Self> {
+        let (mut counts, mut parts) = (Self::default(), Parts::default());
+        for (key, value) in usage.pairs() {
+            counts.take(&key.to_str(), value, &mut parts);
+        }
+        counts.add_up(parts);
+        (counts != Self::default()).then_some(counts)
+    }
+
+    /// Reads a mapping of counts, or one inside it.
+    pub(super) fn find(value: View<'_>) -> Option<Self> {
+        Self::read(value).or_else(|| {
+            let nested = value.pick(["usage", "usage_metadata", "token_usage", "tokenUsage", "usageMetadata"]);
+            nested.into_iter().flatten().find_map(Self::read)
+        })
+    }
+
+    fn take(&mut self, key: &str, value: View<'_>, parts: &mut Parts) {
+        let slot = match key {
+            "input_tokens" | "inputTokens" => {
+                parts.exclusive = true;
+                &mut self.input
+            }
+            "input" | "prompt_tokens" | "prompt_token_count" | "promptTokenCount" | "input_token_count"
+            | "prompt_eval_count" | "promptTokens" => &mut self.input,
+            "output"
+            | "completion_tokens"
+            | "output_tokens"
+            | "candidates_token_count"
+            | "candidatesTokenCount"
+            | "outputTokens"
+            | "generated_token_count"
+            | "eval_count"
+            | "completionTokens" => &mut self.output,
+            "cached" | "cached_tokens" | "cached_content_token_count" | "cachedContentTokenCount" => &mut self.cached,
+            "cache_write" => &mut self.cache_write,
+            "reasoning" | "reasoning_tokens" => &mut self.reasoning,
+            "cache_read_input_tokens" | "cacheReadInputTokens" => &mut parts.beside_read,
+            "cache_creation_input_tokens" | "cacheWriteInputTokens" => &mut parts.beside_write,
+            "thoughts_token_count" | "thoughtsTokenCount" => &mut parts.thoughts,
+            "tool_use_prompt_token_count" | "toolUsePromptTokenCount" => &mut parts.tool_prompt,
+            "total_tokens" | "total_token_count" | "totalTokenCount" | "totalTokens" => &mut parts.total,
+            "prompt_tokens_details" | "input_tokens_details" | "input_token_details" | "promptTokensDetails" => {
+                return self.take_details(value, true);
+            }
+            "completion_tokens_details"
+            | "output_tokens_details"
+            | "output_token_details"
+            | "candidates_tokens_details"
+            | "candidatesTokensDetails" => return self.take_details(value, false),
+            _ => return,
+        };
+        *slot = value.count().or(*slot);
+    }
+
+    fn take_details(&mut self, details: View<'_>, input: bool) {
+        let by = |counts: &mut Self, modality: usize, count: Option<i64>| {
+            let slots = if input { &mut counts.input_by } else { &mut counts.output_by };
+            if let Some(slot) = slots.get_mut(modality) {
+                // Most providers list every modality they know with a zero.
+                *slot = count.filter(|&count| count > 0).or(*slot);
+            }
+        };
+        if details.token() == Some(Token::List) {
+            for item in details.items() {
+                let [modality, snake, camel] = item.pick(["modality", "token_count", "tokenCount"]);
+                let modality = match modality.and_then(View::word).as_deref() {
+                    Some("AUDIO") => 0,
+                    Some("IMAGE") => 1,
+                    Some("TEXT") => 2,
+                    _ => continue,
+                };
+                by(self, modality, snake.or(camel).and_then(View::count));
+            }
+            return;
+        }
+        for (key, value) in details.pairs() {
+            let count = value.count();
+            match &*key.to_str() {
+                "cached_tokens" | "cache_read" if input => self.cached = count.or(self.cached),
+                "cache_creation" | "cache_write" if input => self.cache_write = count.or(self.cache_write),
+                "reasoning_tokens" | "reasoning" if !input => self.reasoning = count.or(self.reasoning),
+                "audio_tokens" | "audio" => by(self, 0, count),
+                "image_tokens" | "image" => by(self, 1, count),
+                "text_tokens" | "text" => by(self, 2, count),
+                _ => {}
+            }
+        }
+    }
+
+    fn add_up(&mut self, parts: Parts) {
+        let beside = parts.beside_read.unwrap_or(0).saturating_add(parts.beside_write.unwrap_or(0));
+        // Details beside the input count, or a total that is input and output alone, say that the cache is in it.
+        let detailed = self.cached.or(self.cache_write).is_some();
+        let whole = self.input.zip(self.output).map(|(input, output)| input.saturating_add(output));
+        if parts.exclusive && !detailed && (parts.total.is_none() || parts.total != whole) {
+            self.input = self.input.map(|input| input.saturating_add(beside));
+        }
+        self.cached = self.cached.or(parts.beside_read);
+        self.cache_write = self.cache_write.or(parts.beside_write);
+        if let Some(thoughts) = parts.thoughts {
+            self.reasoning = self.reasoning.or(parts.thoughts);
+            if parts.total.is_none() || parts.total != whole {
+                self.output = Some(self.output.unwrap_or(0).saturating_add(thoughts));
+            }
+        }
+        if let Some(prompt) = parts.tool_prompt {
+            self.input = self.input.map(|input| input.saturating_add(prompt));
+        }
+    }
+
+    /// Takes over what `later` knows.
+    pub(super) fn update(&mut self, later: Self) {
+        let pairs = [
+            (&mut self.input, later.input),
+            (&mut self.output, later.output),
+            (&mut self.cached, later.cached),
+            (&mut self.cache_write, later.cache_write),
+            (&mut self.reasoning, later.reasoning),
+        ];
+        let ours = self.input_by.iter_mut().chain(self.output_by.iter_mut());
+        let theirs = later.input_by.into_iter().chain(later.output_by);
+        for (slot, later) in pairs.into_iter().chain(ours.zip(theirs)) {
+            *slot = later.or(*slot);
+        }
+    }
+
+    /// Sets the attributes of what is known.
+    pub(super) fn write(self, facts: &mut Facts<'_>) {
+        let named = [
+            ("gen_ai.usage.input_tokens", self.input),
+            ("gen_ai.usage.output_tokens", self.output),
+            ("gen_ai.usage.cache_read.input_tokens", self.cached),
+            // Renamed in 2026: some readers know the old name only, some the new.
+            ("gen_ai.usage.cache_write.input_tokens", self.cache_write),
+            ("gen_ai.usage.cache_creation.input_tokens", self.cache_write),
+            ("gen_ai.usage.reasoning.output_tokens", self.reasoning),
+        ];
+        let input_by =
+            ["gen_ai.usage.audio.input_tokens", "gen_ai.usage.image.input_tokens", "gen_ai.usage.text.input_tokens"];
+        let output_by =
+            ["gen_ai.usage.audio.output_tokens", "gen_ai.usage.image.output_tokens", "gen_ai.usage.text.output_tokens"];
+        let by_modality = input_by.into_iter().zip(self.input_by).chain(output_by.into_iter().zip(self.output_by));
+        for (key, count) in named.into_iter().chain(by_modality) {
+            if let Some(count) = count {
+                facts.int(key, count);
+            }
+        }
+    }
+}
+
+/// Writes what is known of the tokens: from `explicit` (in order, the last value of each count wins), else from the
+/// first of `found` that holds counts, since the places where a framework repeats them must not add up.
+pub(super) fn write(explicit: &[&[u8]], found: &[View<'_>], facts: &mut Facts<'_>) {
+    let mut counts = Counts::default();
+    let stated = explicit.iter().filter_map(|usage| Counts::find(View::new(usage)));
+    stated.for_each(|stated| counts.update(stated));
+    if counts == Counts::default() {
+        counts = found.iter().find_map(|usage| Counts::find(*usage)).unwrap_or_default();
+    }
+    counts.write(facts);
+}
+
+/// Writes the cost in USD: a mapping with `total`, or the number. A cost that is no number, or negative, is unknown.
+pub(super) fn write_cost(cost: View<'_>, facts: &mut Facts<'_>) {
+    let total = if cost.is_map() { cost.get("total") } else { Some(cost) };
+    if let Some(total) = total.and_then(View::float).filter(|total| *total >= 0.0) {
+        facts.float("gen_ai.usage.cost", total);
+    }
+}

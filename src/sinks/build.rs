@@ -1,0 +1,58 @@
+//! From a resolved configuration to sinks: which destinations there are, and what share of the memory each may hold.
+
+use std::sync::Arc;
+
+use crate::config::{self, Config, ConfigError};
+use crate::ledger::Ledger;
+use crate::sinks::memory::{Kept, MemorySink};
+use crate::sinks::otlp::{OtlpSink, OtlpWorker};
+use crate::sinks::{Destination, Sink};
+
+/// A destination with its sink.
+pub type Built = (Arc<Destination>, Arc<dyn Sink>);
+
+/// Builds the sinks of `config`. `memories` are the stores of its memory destinations, in order.
+///
+/// # Errors
+///
+/// A destination that cannot work: an unusable certificate, a header that HTTP does not allow.
+pub fn from_config(
+    config: &Config,
+    memories: &[Arc<Kept>],
+    ledger: &'static Ledger,
+) -> Result<Vec<Built>, ConfigError> {
+    // One thread and one runtime for all OTLP destinations of an engine.
+    let worker = OtlpWorker::new(ledger);
+    // All queues together stay below the budget with room for what is being encoded, and one destination that hangs
+    // cannot take the share of another.
+    let share = config.limits.buffer_bytes / 8 * 7 / config.destinations.len().max(1);
+    let mut built: Vec<Built> = Vec::new();
+    let mut memories = memories.iter();
+    for destination in &config.destinations {
+        let kind = match destination {
+            config::Destination::Otlp(_) => "otlp",
+            config::Destination::Console(_) => "console",
+            config::Destination::File(_) => "file",
+            config::Destination::Memory => "memory",
+        };
+        let shared = Arc::new(Destination::new(unique(kind, &built), share));
+        let sink: Arc<dyn Sink> = match destination {
+            config::Destination::Memory => {
+                Arc::new(MemorySink::new(memories.next().cloned().unwrap_or_default(), Arc::clone(&shared)))
+            }
+            config::Destination::Otlp(otlp) => Arc::new(
+                OtlpSink::new(otlp, &config.batch, Arc::clone(&shared), &worker)
+                    .map_err(|problem| ConfigError::new(&shared.name, problem))?,
+            ),
+            config::Destination::Console(_) | config::Destination::File(_) => continue,
+        };
+        built.push((shared, sink));
+    }
+    Ok(built)
+}
+
+/// `kind`, or `kind-2` and so on when there are several.
+fn unique(kind: &str, built: &[Built]) -> String {
+    let same = built.iter().filter(|(destination, _)| destination.name.split('-').next() == Some(kind)).count();
+    if same == 0 { kind.to_owned() } else { format!("{kind}-{}", same + 1) }
+}

@@ -47,9 +47,10 @@ def at_the_recursion_limit(app: App, endpoint: str) -> None:
             use()
 
     def depth_here() -> int:
-        depth, frame = 0, sys._getframe()
+        depth = 0
+        frame: FrameType | None = sys._getframe()
         while frame is not None:
-            depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
+            depth, frame = depth + 1, frame.f_back
         return depth
 
     # `use` itself is one frame: at the call of span() five are left.

@@ -136,3 +136,32 @@ def starved(run: Run) -> None:
             shown = f"{found['count']} raised {found['raised']}, dropped {found['stats']['dropped']}"
         good = result.code == 0 and found["count"] == 0
         run.check(f"{spare >> 20} MiB of address space left", shown, "app lives, 0 exceptions", good)
+
+
+def through_a_failpoint(app: App, endpoint: str) -> None:
+    ironspan = app.init(endpoint)
+    for _ in range(20):
+        parts.make(ironspan, 50)
+        ironspan.flush(0.3)
+    app.emit("over", stats=ironspan.stats())
+
+
+@scenario("E23", "a panic, a failure, a stall at each named point of the pipeline")
+def failpoints(run: Run) -> None:
+    tried = False
+    for place in ("collector.resolve", "otlp.send"):
+        for action in ("panic", "error", "delay"):
+            receiver = run.receiver("ok")
+            setting = {"IRONSPAN_FAILPOINT": f"{place}:{action}"}
+            result = run.app(through_a_failpoint, endpoint=receiver.endpoint, environment=setting, internal=None)
+            stats = result.one("over")["stats"]
+            if action == "panic" and not stats["internal_errors"]:
+                run.skip("this build has no failpoints: scripts/faults makes one that has")
+            tried = True
+            run.account(stats)
+            arrived, final = receiver.report()["unique"], result.stats
+            lost = sum(final["dropped"].values()) + final["rejected"]
+            shown = f"{final['delivered']} delivered, {lost} lost, {final['internal_errors']} errors counted"
+            good = final["created"] == 1_000 == final["delivered"] + lost and final["delivered"] <= arrived
+            run.check(f"{place}:{action}", shown, "app lives, all counted", good and result.exit_seconds <= 5.0)
+    run.check("points", tried, "tried", tried)

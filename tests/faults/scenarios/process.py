@@ -155,7 +155,7 @@ def teardown(run: Run) -> None:
     run.check("exceptions and signals", f"{len(noisy)} in {runs} runs {noisy[:1] or ''}", "0", not noisy)
 
 
-def many_shutdowns(app: App, endpoint: str, healthy: str, timeout: float) -> None:
+def many_shutdowns(app: App, endpoint: str, healthy: str, limit: float) -> None:
     before = probe.threads()
     ironspan = app.init(endpoint)
     parts.make(ironspan, 500)
@@ -166,7 +166,7 @@ def many_shutdowns(app: App, endpoint: str, healthy: str, timeout: float) -> Non
         watch = probe.Stopwatch()
         for _ in range(2):
             try:
-                slow.append(watch.time(lambda: ironspan.shutdown(timeout)) / 1e9)
+                slow.append(watch.time(lambda: ironspan.shutdown(limit)) / 1e9)
             except BaseException as error:
                 raised.append(repr(error))
 
@@ -197,7 +197,7 @@ def shutdowns(run: Run) -> None:
     for mode in ("blackhole", "refuse", "ok"):
         healthy = run.receiver("ok")
         endpoint = run.receiver(mode).endpoint
-        result = run.app(many_shutdowns, endpoint=endpoint, healthy=healthy.endpoint, timeout=1.0)
+        result = run.app(many_shutdowns, endpoint=endpoint, healthy=healthy.endpoint, limit=1.0)
         stopped = result.one("stopped")
         run.account(stopped["stats"])
         slowest = max(slowest, stopped["slowest"])

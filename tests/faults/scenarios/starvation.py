@@ -113,7 +113,7 @@ def starved(run: Run) -> None:
     ]
     for name, work, environment in cases:
         receiver = run.receiver("ok")
-        result = run.app(work, endpoint=receiver.endpoint, environment=environment)
+        result = run.app(work, endpoint=receiver.endpoint, environment=environment, internal=None)
         if result.code:
             continue
         found = result.one("over")
@@ -124,12 +124,13 @@ def starved(run: Run) -> None:
         run.check(f"{name}: was in force", f"flush then said {found['early']}", "yes", in_force)
         settled = stats["delivered"] + lost == stats["created"] == 200
         recovered = settled and receiver.report()["unique"] == stats["delivered"] >= 100
-        shown = f"{stats['delivered']} delivered, {lost} dropped"
+        shown = f"{stats['delivered']} delivered, {lost} dropped, {stats['internal_errors']} errors counted"
         run.check(f"{name}: afterwards", shown, "recovers or counts", recovered)
     receiver = run.receiver("refuse")
     for spare in (64 << 20, 16 << 20, 4 << 20, 1 << 20):
-        result = run.app(with_little_memory, endpoint=receiver.endpoint, spare=spare, spans=20_000, code=None)
-        shown = f"exit code {result.code}"
+        endpoint = receiver.endpoint
+        result = run.app(with_little_memory, endpoint=endpoint, spare=spare, spans=20_000, code=None, internal=None)
+        shown = f"exit code {result.code} {result.stderr.strip().splitlines()[:1]}"
         if result.code == 0:
             found = result.one("over")
             run.account(found["stats"])

@@ -9,6 +9,8 @@
 
 mod answers;
 mod delivery;
+mod fork;
 mod receiver;
 mod rig;
+mod shutdown;
 mod wire;

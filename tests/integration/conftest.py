@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import ironspan
 import pytest
 from ironspan import _guard
 from ironspan._runs import RUNS
-from ironspan.testing import MemoryExporter
+from ironspan.testing import FinishedSpan, MemoryExporter
 
 
 @pytest.fixture
@@ -27,10 +26,10 @@ def memory() -> Iterator[MemoryExporter]:
 
 
 @pytest.fixture
-def spans(memory: MemoryExporter) -> Callable[[], list[dict[str, Any]]]:
+def spans(memory: MemoryExporter) -> Callable[[], list[FinishedSpan]]:
     """What has been recorded so far."""
 
-    def recorded() -> list[dict[str, Any]]:
+    def recorded() -> list[FinishedSpan]:
         ironspan.flush()
         return list(memory.spans)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ironspan.testing import FinishedSpan
 
 from tests.support.outline import outline
 
@@ -81,19 +82,21 @@ def read(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def plain(span: dict[str, Any]) -> dict[str, Any]:
-    """A span of the file, as the outline reads it."""
+def finished(span: dict[str, Any]) -> FinishedSpan:
+    """A span of the file, as the memory exporter would hold it."""
     attributes = {pair["key"]: next(iter(pair["value"].values())) for pair in span["attributes"]}
-    failed = span.get("status", {}).get("code") == 2
-    return {
-        "span_id": span["spanId"],
-        "parent_id": span.get("parentSpanId") or None,
-        "name": span["name"],
-        "kind": attributes["ironspan.kind"],
-        "status": "error" if failed else attributes.get("ironspan.status", "ok"),
-        "start_ns": int(span["startTimeUnixNano"]),
-        "attributes": attributes,
-    }
+    status = span.get("status", {})
+    return FinishedSpan(
+        name=span["name"],
+        kind=attributes["ironspan.kind"],
+        trace_id=span["traceId"],
+        span_id=span["spanId"],
+        parent_id=span.get("parentSpanId") or None,
+        status="error" if status.get("code") == 2 else attributes.get("ironspan.status", "ok"),
+        status_message=status.get("message", ""),
+        attributes=attributes,
+        start_ns=int(span["startTimeUnixNano"]),
+    )
 
 
 def sorted_lines(text: str) -> list[str]:
@@ -114,7 +117,7 @@ def test_demo_prints_the_tree_and_writes_the_same_trace_to_a_file(tmp_path):
         timeout=100,
     )
     assert run.returncode == 0, run.stderr
-    spans = [plain(span) for span in read(path)]
+    spans = [finished(span) for span in read(path)]
     # The two tools that run side by side, and the two reviewers, may begin in either order.
     assert sorted_lines(outline(spans)) == sorted_lines(TREE)
     total = len(TREE.splitlines())
@@ -122,11 +125,11 @@ def test_demo_prints_the_tree_and_writes_the_same_trace_to_a_file(tmp_path):
     assert str(path) in run.stdout
     for name in ("manager", "researcher", "coder", "NotesRetriever", "run_python"):
         assert name in run.stdout
-    root = next(span for span in spans if span["parent_id"] is None)
-    assert all(span["attributes"]["session.id"] == "incident-4711" for span in spans)
-    assert "397.3 ms" in root["attributes"]["output.value"]
-    streamed = [span for span in spans if "gen_ai.response.time_to_first_chunk" in span["attributes"]]
-    assert [span["kind"] for span in streamed] == ["generation"]
+    root = next(span for span in spans if span.parent_id is None)
+    assert all(span.attributes["session.id"] == "incident-4711" for span in spans)
+    assert "397.3 ms" in root.attributes["output.value"]
+    streamed = [span for span in spans if "gen_ai.response.time_to_first_chunk" in span.attributes]
+    assert [span.kind for span in streamed] == ["generation"]
 
 
 def test_sandbox_refuses_what_could_reach_out_or_never_end(monkeypatch):

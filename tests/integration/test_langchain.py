@@ -78,7 +78,7 @@ def test_batch_gives_each_input_a_trace_of_its_own(spans):
     assert outline(spans(), sort=True) == 3 * CHAIN.replace(
         "  span ChatPromptTemplate\n  generation gpt-4o\n", "  generation gpt-4o\n  span ChatPromptTemplate\n"
     )
-    assert len({span["trace_id"] for span in spans()}) == 3
+    assert len({span.trace_id for span in spans()}) == 3
 
 
 def test_parallel_branches_stay_apart(spans):
@@ -159,7 +159,7 @@ def test_generation_carries_model_request_and_usage(spans):
     model = FixedChatModel(params=params).bind(tools=[{"type": "function", "function": {"name": "divide"}}])
     model.invoke("hello", config())
     span = only(spans(), "generation", "gpt-4o")
-    attributes = span["attributes"]
+    attributes = span.attributes
     assert attributes["gen_ai.request.model"] == "gpt-4o"
     assert attributes["gen_ai.provider.name"] == "azure.ai.openai"
     assert attributes["gen_ai.request.max_tokens"] == 64
@@ -181,7 +181,7 @@ def test_generation_carries_model_request_and_usage(spans):
 
 def test_completion_model_is_a_generation(spans):
     FakeListLLM(responses=["yes"]).invoke("is it?", config())
-    attributes = only(spans(), "generation")["attributes"]
+    attributes = only(spans(), "generation").attributes
     assert attributes["gen_ai.operation.name"] == "text_completion"
     assert "is it?" in attributes["gen_ai.input.messages"]
     assert "yes" in attributes["gen_ai.output.messages"]
@@ -190,17 +190,17 @@ def test_completion_model_is_a_generation(spans):
 def test_stream_records_first_chunk_and_usage(spans):
     chunks = list(FixedChatModel().stream("?", config()))
     span = only(spans(), "generation")
-    assert span["status"] == "ok"
-    assert 0 < span["attributes"]["gen_ai.response.time_to_first_chunk"] < 60
-    assert span["attributes"]["gen_ai.request.stream"] is True
-    assert span["attributes"]["gen_ai.usage.input_tokens"] == 100
+    assert span.status == "ok"
+    assert 0 < span.attributes["gen_ai.response.time_to_first_chunk"] < 60
+    assert span.attributes["gen_ai.request.stream"] is True
+    assert span.attributes["gen_ai.usage.input_tokens"] == 100
     assert len(chunks) >= 4
 
 
 def test_tool_carries_call_id_arguments_and_result(spans):
     call = {"type": "tool_call", "id": "call_7", "name": "divide", "args": {"dividend": 1, "divisor": 4}}
     assert isinstance(divide.invoke(call, config()), ToolMessage)
-    attributes = only(spans(), "tool", "divide")["attributes"]
+    attributes = only(spans(), "tool", "divide").attributes
     assert attributes["gen_ai.tool.name"] == "divide"
     assert attributes["gen_ai.tool.call.id"] == "call_7"
     assert attributes["gen_ai.tool.description"] == "Divide two numbers."
@@ -211,7 +211,7 @@ def test_tool_carries_call_id_arguments_and_result(spans):
 def test_retrieval_carries_documents_with_scores_and_holds_spans_opened_in_it(spans):
     Shelf().invoke("where?", config())
     assert outline(spans()) == "retrieval Shelf\n  span rank\n"
-    attributes = only(spans(), "retrieval")["attributes"]
+    attributes = only(spans(), "retrieval").attributes
     assert attributes["gen_ai.retrieval.query.text"] == "where?"
     first, second = json.loads(attributes["gen_ai.retrieval.documents"])
     assert (first["id"], first["score"], first["content"]) == ("a1", 2.5, "first")
@@ -236,17 +236,17 @@ def test_tags_metadata_and_conversation_reach_the_spans(spans):
     )
     root = only(spans(), "workflow")
     model = only(spans(), "generation")
-    assert set(root["attributes"]["ironspan.tags"]) == {"plain", "key:value"}
-    assert root["attributes"]["tenant"] == "acme"
-    assert "tenant" not in model["attributes"]
+    assert set(root.attributes["ironspan.tags"]) == {"plain", "key:value"}
+    assert root.attributes["tenant"] == "acme"
+    assert "tenant" not in model.attributes
     for span in (root, model):
-        assert span["attributes"]["session.id"] == "s-1"
-        assert span["attributes"]["gen_ai.conversation.id"] == "s-1"
-        assert span["attributes"]["user.id"] == "42"
-    assert not any("seq:step" in str(span["attributes"]) for span in spans())
+        assert span.attributes["session.id"] == "s-1"
+        assert span.attributes["gen_ai.conversation.id"] == "s-1"
+        assert span.attributes["user.id"] == "42"
+    assert not any("seq:step" in str(span.attributes) for span in spans())
 
 
 def test_metadata_that_looks_like_a_serialized_object_stays_data(spans):
     bait = {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "true"}}
     RunnableLambda(lambda x: x).invoke(1, config(metadata={"bait": bait}))
-    assert json.loads(only(spans(), "workflow")["attributes"]["bait"]) == bait
+    assert json.loads(only(spans(), "workflow").attributes["bait"]) == bait

@@ -45,7 +45,7 @@ def end(table: RunTable, key: Any) -> None:
 
 def statuses(memory: MemoryExporter) -> dict[str, str]:
     ironspan.flush()
-    return {span["name"]: span["status"] for span in memory.spans}
+    return {span.name: span.status for span in memory.spans}
 
 
 def test_full_table_ends_the_quietest_runs_as_abandoned(memory):

@@ -6,7 +6,9 @@
     ironspan.init()
     graph.invoke(state, config={"callbacks": [CallbackHandler()]})
 
-Needs ``langchain-core`` 0.3 or newer and nothing else of LangChain.
+Needs ``langchain-core`` 0.3 or newer and nothing else of LangChain; tested with 0.3, 1.7 and 1.8, and with LangGraph
+0.6 and 1.2. On Python 3.10 LangGraph does not tell asynchronous nodes which run they belong to: there, spans that you
+open inside such a node stand beside it.
 """
 
 from __future__ import annotations

@@ -23,9 +23,10 @@ from __future__ import annotations
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
+from langchain_core.runnables.config import var_child_runnable_config
+
 import ironspan
 from ironspan._runs import NO_SPAN_ID, RUNS, Run, key_of
-from langchain_core.runnables.config import var_child_runnable_config
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

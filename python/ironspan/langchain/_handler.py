@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
+
 import ironspan
 from ironspan import Span, SpanContext
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run, finish, key_of
 from ironspan.langchain import _ambient, _describe, _interrupts, _model, _usage
 from ironspan.langchain._documents import document_of
-from langchain_core.callbacks import BaseCallbackHandler
 
 __all__ = ["CallbackHandler"]
 

@@ -152,7 +152,7 @@ fn close(py: Python<'_>, engine: &'static Engine, deadline: Instant) -> PyResult
 /// At the end of the process, and of a child process of `multiprocessing`.
 #[pyfunction]
 pub(crate) fn _at_exit(py: Python<'_>) -> PyResult<()> {
-    shutdown(py, None).map(|_| ())
+    shutdown(py, None).map(drop)
 }
 
 /// `ironspan.stats`.
@@ -240,7 +240,7 @@ fn build(settings: &Settings) -> Result<Engine, crate::config::ConfigError> {
         ledger: &PROCESS,
         resource: config.resource.detect(),
         limits: (&config.limits).into(),
-        sampler: config.sampler.clone(),
+        sampler: config.sampler,
         byte_limit: config.limits.buffer_bytes,
         record_limit: config.batch.max_queue_size,
         sinks: sinks::build::from_config(config, &settings.memories, &PROCESS)?,

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyString, PyType};
 use crate::python::guard;
 use crate::tape::{Cut, Tape, Text, Width};
 
-/// Containers inside containers (OpenTelemetry specification, AttributeValueDepthLimit).
+/// Containers inside containers (OpenTelemetry specification, `AttributeValueDepthLimit`).
 const MAX_DEPTH: u32 = 64;
 /// Values in one payload.
 const MAX_NODES: u32 = 20_000;
@@ -202,7 +202,7 @@ impl Walk<'_> {
                 return self.tape.int(number);
             }
             // The base type's own conversion, so that a subclass has no say. Python refuses beyond 4,300 digits.
-            let Some(convert) = (*(&raw mut ffi::PyLong_Type)).tp_repr else { return self.tape.cut(Cut::Failed) };
+            let Some(convert) = ffi::PyLong_Type.tp_repr else { return self.tape.cut(Cut::Failed) };
             match Bound::from_owned_ptr_or_err(py, convert(object)) {
                 Ok(digits) if ffi::PyUnicode_Check(digits.as_ptr()) != 0 => {
                     self.tape.big_int(&text_of(digits.as_ptr()).to_str());
@@ -452,7 +452,7 @@ impl Shape {
 }
 
 unsafe extern "C" {
-    /// CPython's own lookup along a type's bases; exported by every version, and used by Cython and others.
+    /// Python's own lookup along a type's bases; exported by every version, and used by Cython and others.
     fn _PyType_Lookup(class: *mut ffi::PyTypeObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
@@ -481,7 +481,7 @@ fn slot<'py>(object: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Option<
 
 /// The instance dict, if there is one.
 fn instance_dict<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    slot(object, pyo3::intern!(object.py(), "__dict__")).filter(|dict| dict.is_instance_of::<PyDict>())
+    slot(object, pyo3::intern!(object.py(), "__dict__")).filter(Bound::is_instance_of::<PyDict>)
 }
 
 fn dict_get<'py>(dict: &Bound<'py, PyAny>, key: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {

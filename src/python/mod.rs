@@ -102,7 +102,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     std::panic::set_hook(Box::new(|_| {}));
     current::init(py)?;
     fastcall::init(module)?;
-    errors::init(module)?;
     module.add_class::<Span>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<context::PySpanContext>()?;

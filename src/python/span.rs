@@ -466,14 +466,11 @@ impl Span {
                 Some(level) => aside.str(&lenient_text(level)),
                 None => aside.str("info"),
             }
-            match attributes {
-                Some(attributes) => {
-                    convert::write(attributes.as_any(), &mut aside);
-                }
-                None => {
-                    aside.map();
-                    aside.end();
-                }
+            if let Some(attributes) = attributes {
+                convert::write(attributes.as_any(), &mut aside);
+            } else {
+                aside.map();
+                aside.end();
             }
             aside.end();
             slf.get().with_record(|record| append(record, Label::Known(Key::Event), Written::Whole, &aside));

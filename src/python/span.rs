@@ -428,15 +428,6 @@ impl Span {
         PySpanContext::new(ambient.context.unwrap_or_default(), baggage)
     }
 
-    #[pyo3(signature = (key, value, /))]
-    fn set<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        guard((), || match key.cast::<PyString>() {
-            Ok(key) => slf.get().put(Label::Text(convert::text(key)), value),
-            Err(_) => slf.get().put(Label::Text(Text::utf8(&lenient_text(key))), value),
-        });
-        slf.clone()
-    }
-
     #[pyo3(signature = (values, /))]
     fn update<'py>(slf: &Bound<'py, Self>, values: &Bound<'py, PyAny>) -> Bound<'py, Self> {
         guard((), || {
@@ -605,25 +596,6 @@ impl Span {
         });
     }
 
-    #[inline]
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        guard((), || Self::enter_span(slf));
-        slf.clone()
-    }
-
-    #[inline]
-    #[pyo3(signature = (kind = None, error = None, traceback = None, /))]
-    fn __exit__(
-        slf: &Bound<'_, Self>,
-        kind: Option<&Bound<'_, PyAny>>,
-        error: Option<&Bound<'_, PyAny>>,
-        traceback: Option<&Bound<'_, PyAny>>,
-    ) -> bool {
-        let _ = (kind, traceback);
-        guard((), || Self::exit_span(slf, error));
-        false
-    }
-
     fn __aenter__(slf: &Bound<'_, Self>) -> super::ready::Ready {
         guard((), || Self::enter_span(slf));
         super::ready::Ready::new(slf.clone().into_any().unbind())
@@ -746,8 +718,18 @@ impl Span {
 }
 
 impl Span {
+    /// `span.set(key, value)`.
     #[inline]
-    fn enter_span(slf: &Bound<'_, Self>) {
+    pub(crate) fn set_attribute(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+        match key.cast::<PyString>() {
+            Ok(key) => self.put(Label::Text(convert::text(key)), value),
+            Err(_) => self.put(Label::Text(Text::utf8(&lenient_text(key))), value),
+        }
+    }
+
+    /// `span.__enter__()`.
+    #[inline]
+    pub(crate) fn enter_span(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let phase = {
             let state = slf.get().lock();
@@ -765,8 +747,9 @@ impl Span {
         }
     }
 
+    /// `span.__exit__(type, error, traceback)`.
     #[inline]
-    fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
+    pub(crate) fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
         let span = slf.get();
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);

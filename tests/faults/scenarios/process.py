@@ -93,6 +93,8 @@ def interrupted_flush(run: Run) -> None:
         second = process.signal(signal.SIGINT)
         slowest = max(slowest, process.ended(20) - second)
         result = process.result(1)
+        for event in result.all("exit"):
+            run.account(event["stats"])
         if result.code not in (1, 130, -signal.SIGINT):
             run.check("exit code", result.code, "that of KeyboardInterrupt", False)
     run.check("gone after the second", f"{slowest:.2f} s", "within 1 s", slowest <= 1.0)

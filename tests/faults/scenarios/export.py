@@ -24,7 +24,7 @@ def silent_collector(run: Run) -> None:
     for _ in range(3):
         for mode, values in p99.items():
             endpoint = run.receiver(mode, detail="count").endpoint
-            result = run.app(parts.paced, endpoint=endpoint, seconds=run.pick(3, 60), rate=1000, timeout=120)
+            result = run.app(parts.paced, endpoint=endpoint, seconds=run.pick(2, 60), rate=1000, timeout=120)
             values.append(result.one("latency")["p99"])
             worst = max(worst, result.one("latency")["max"] if mode == "blackhole" else 0)
     healthy, silent = statistics.median(p99["ok"]), statistics.median(p99["blackhole"])

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 from tests.faults import probe
@@ -133,7 +134,7 @@ def readable_log(run: Run) -> None:
     allowed = seconds // 10 + 1
     shown = f"{len(during)} in {seconds} s for {found['dropped']} drops: {[text for _, text in during][:2]}"
     run.check("lines while spans are lost", shown, f"1 to {allowed}", 1 <= len(during) <= allowed)
-    closest = min((after[0] - before[0] for before, after in zip(lines, lines[1:], strict=False)), default=99.0)
+    closest = min((after[0] - before[0] for before, after in pairwise(lines)), default=99.0)
     run.check("closest two", f"{closest:.1f} s", "at least 10 s", closest >= 9.9)
     counted = sum(bool(re.search(r"\d", text)) for _, text in lines)
     run.check("with a count", f"{counted} of {len(lines)}", "all", counted == len(lines))

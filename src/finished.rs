@@ -308,7 +308,6 @@ pub struct Batch {
     arena: Vec<u8>,
     resource: Arc<Resource>,
     /// Holds the batch's bytes in the budget until the last destination lets go.
-    #[expect(dead_code, reason = "held for its going away")]
     permit: Option<Permit>,
 }
 

@@ -68,7 +68,7 @@ fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
     if engine::is_closed() {
         return None;
     }
-    guard::ok(py, control::start(py)).flatten()
+    guard::guard(None, || control::start(py))
 }
 
 /// Parent and scope for a span that starts here, when the variable holds `object`.

@@ -18,7 +18,7 @@ use crate::keys::Key;
 use crate::kind::{Kind, Outcome};
 use crate::ledger::{DropReason, Loss, PROCESS};
 use crate::python::context::PySpanContext;
-use crate::python::convert::{self, SPAN_BYTES, Written};
+use crate::python::convert::{self, Written, span_bytes};
 use crate::python::current::{self, Entered};
 use crate::python::exception;
 use crate::python::fastcall::Recipe;
@@ -260,7 +260,7 @@ impl Span {
                 return state.count_late();
             };
             let start = record.tape.len();
-            if start >= SPAN_BYTES {
+            if start >= span_bytes() {
                 record.left_out += 1;
                 return;
             }
@@ -295,7 +295,7 @@ impl Label<'_> {
 
 /// Appends what was written aside, unless the span is full.
 fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
-    if written == Written::LeftOut || record.tape.len() + aside.len() > SPAN_BYTES {
+    if written == Written::LeftOut || record.tape.len() + aside.len() > span_bytes() {
         record.left_out += 1;
         return;
     }

@@ -122,16 +122,18 @@ impl Span {
     /// Starts the span under `around` and says whether it did (not twice, and not when there is nothing to record).
     #[inline]
     fn start_under(&self, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
+        let named = match std::mem::replace(&mut self.lock().parent, Parent::Ambient) {
+            Parent::Ambient => None,
+            Parent::Named(named) => Some(*named),
+        };
+        // Before the lock: a framework's function may be asked.
+        let around = named.unwrap_or_else(around);
         let mut state = self.lock();
         let state = &mut *state;
         if state.phase != Phase::Fresh {
             return false;
         }
         let Some(engine) = engine::current() else { return state.close() };
-        let around = match std::mem::replace(&mut state.parent, Parent::Ambient) {
-            Parent::Ambient => around(),
-            Parent::Named(named) => *named,
-        };
         let sampler = engine.sampler();
         let (kept, parent_id, parent_remote) = if let Some(parent) = around.context {
             let kept = sampler.decide(Some(&parent), parent.trace_id);

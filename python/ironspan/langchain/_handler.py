@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.callbacks import BaseCallbackHandler
 
 import ironspan
-from ironspan import Span, SpanContext
+from ironspan import Span, SpanContext, _core
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run, finish, key_of
 from ironspan.langchain import _ambient, _describe, _interrupts, _model, _usage
@@ -329,20 +329,16 @@ class _Start:
     def __init__(self, run_id: Any, key: Any, parent_run_id: Any, tags: Any, metadata: Any) -> None:
         self.run_id, self.key, self.tags = run_id, key, tags
         self.metadata: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else _NOTHING
-        current = ironspan.current()
-        self.base = current.span_id
-        self.parent: Span | SpanContext | None
-        self.above: Run | None = None
-        self.orphan = False
-        if parent_run_id is not None:
-            self.above = RUNS.find(key_of(parent_run_id))
-            self.orphan = self.above is None
-        if self.above is not None:
-            self.parent = _ambient.nearest_below(self.above, current)
-        else:
+        self.base = _core._current_span_id()
+        #: Named only where it is not what is current in this context anyway, which knows the scopes around the code.
+        self.parent: Span | SpanContext | None = None
+        self.above = RUNS.find(key_of(parent_run_id)) if parent_run_id is not None else None
+        self.orphan = parent_run_id is not None and self.above is None
+        if self.above is None:
             # A run that LangChain calls a root may still be started inside another run's code.
-            self.parent = _ambient.ambient_run_parent(current)
-            self.above = _ambient.innermost_run() if self.parent is not None else None
+            self.above = _ambient.innermost_run()
+        elif not _ambient.is_ambient_below(self.above, self.base):
+            self.parent = self.above.span
 
     @classmethod
     def of(cls, run_id: Any, parent_run_id: Any, tags: Any, metadata: Any) -> _Start | None:
@@ -383,7 +379,7 @@ class _Start:
 
     def hide(self) -> None:
         """Enters a run that is not shown: what is below it hangs below its parent."""
-        run = self._run(self.parent)
+        run = self._run(self.above.span if self.above is not None else None)
         run.owns = False
         run.agent = self.above.agent if self.above is not None else None
         RUNS.open(run, self.run_id)

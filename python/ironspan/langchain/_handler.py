@@ -10,7 +10,7 @@ Values are handed over as they are; the Rust side walks them and makes GenAI mes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -19,12 +19,11 @@ import ironspan
 from ironspan import Span, SpanContext, _core
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run, finish, key_of
-from ironspan.langchain import _ambient, _describe, _interrupts, _model, _usage
-from ironspan.langchain._documents import document_of
+from ironspan.langchain import _ambient, _describe, _interrupts, _model
 
 __all__ = ["CallbackHandler"]
 
-_NOTHING: Mapping[str, Any] = {}
+_NOTHING: dict[str, Any] = {}
 
 
 class CallbackHandler(BaseCallbackHandler):
@@ -115,7 +114,7 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._generation(serialized, messages, {}, run_id, parent_run_id, tags, metadata, kwargs)
+        self._generation(serialized, messages, "chat", run_id, parent_run_id, tags, metadata, kwargs)
 
     @harmless
     def on_llm_start(
@@ -129,14 +128,13 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        operation = {"gen_ai.operation.name": "text_completion"}
-        self._generation(serialized, prompts, operation, run_id, parent_run_id, tags, metadata, kwargs)
+        self._generation(serialized, prompts, "llm", run_id, parent_run_id, tags, metadata, kwargs)
 
     def _generation(
         self,
         serialized: Any,
         prompts: Any,
-        operation: dict[str, Any],
+        kind: str,
         run_id: Any,
         parent_run_id: Any,
         tags: Any,
@@ -147,18 +145,14 @@ class CallbackHandler(BaseCallbackHandler):
         if start is None:
             return
         given = kwargs.get("invocation_params")
-        params = given if isinstance(given, Mapping) else _NOTHING
+        params = given if isinstance(given, dict) else _NOTHING
         name = _describe.name_of(serialized, kwargs.get("name"), "model")
-        common = start.common()
-        common["attributes"].update(operation)
-        one = isinstance(prompts, Sequence) and not isinstance(prompts, str) and len(prompts) == 1
+        one = isinstance(prompts, list) and len(prompts) == 1
         span = ironspan.generation(
             _model.model_of(start.metadata, params, serialized, name),
-            provider=_model.provider_of(start.metadata, params),
             messages=prompts[0] if one else prompts,
-            params=_model.params_of(start.metadata, params),
-            tools=_model.tools_of(params),
-            **common,
+            params=_model.params_of(start.metadata, params, kind),
+            **start.common(),
         )
         start.go(span)
 
@@ -175,7 +169,7 @@ class CallbackHandler(BaseCallbackHandler):
     @harmless
     def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
         run = RUNS.get(key_of(run_id))
-        if run is not None and isinstance(event, Mapping) and event.get("event") == "content-block-delta":
+        if run is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
             run.chunks += 1
             if not run.content_seen:
                 run.content_seen = True
@@ -212,7 +206,7 @@ class CallbackHandler(BaseCallbackHandler):
         start = _Start.of(run_id, parent_run_id, tags, metadata)
         if start is None:
             return
-        own = serialized if isinstance(serialized, Mapping) else _NOTHING
+        own = serialized if isinstance(serialized, dict) else _NOTHING
         description = own.get("description")
         call_id = kwargs.get("tool_call_id")
         common = start.common()
@@ -280,7 +274,7 @@ class CallbackHandler(BaseCallbackHandler):
         run = RUNS.close(key_of(run_id))
         if run is not None:
             try:
-                _span(run).documents([document_of(document) for document in documents or ()])
+                _span(run).documents(documents)
             finally:
                 finish(run, table=RUNS)
 
@@ -328,7 +322,7 @@ class _Start:
 
     def __init__(self, run_id: Any, key: Any, parent_run_id: Any, tags: Any, metadata: Any) -> None:
         self.run_id, self.key, self.tags = run_id, key, tags
-        self.metadata: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else _NOTHING
+        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else _NOTHING
         self.base = _core._current_span_id()
         #: Named only where it is not what is current in this context anyway, which knows the scopes around the code.
         self.parent: Span | SpanContext | None = None
@@ -352,7 +346,7 @@ class _Start:
         return self.above is None and not self.orphan
 
     @property
-    def metadata_above(self) -> Mapping[str, Any]:
+    def metadata_above(self) -> dict[str, Any]:
         """The metadata of the run above."""
         return (self.above.metadata if self.above is not None else None) or _NOTHING
 
@@ -386,7 +380,7 @@ class _Start:
 
     def _run(self, span: Span | SpanContext | None) -> Run:
         run = Run(self.key, self.above.key if self.above is not None else None, span, self.base)
-        run.metadata = self.metadata  # type: ignore[assignment]
+        run.metadata = self.metadata
         return run
 
 
@@ -400,7 +394,7 @@ def _note(run_id: Any, record: Callable[[Span], None]) -> None:
         record(run.span)
 
 
-def _late_input(run: Run, kwargs: Mapping[str, Any]) -> None:
+def _late_input(run: Run, kwargs: dict[str, Any]) -> None:
     # A chain that streams its input knows it only at the end.
     if kwargs.get("inputs") is not None:
         _span(run).input(kwargs["inputs"])
@@ -409,25 +403,13 @@ def _late_input(run: Run, kwargs: Mapping[str, Any]) -> None:
 def _answer(run: Run, response: Any) -> None:
     """What a model returned, in whole or in part."""
     span = _span(run)
-    for name, value in _usage.response_facts(response).items():
-        span.set(name, value)
-    for reason in _usage.finish_reasons(response):
-        span.finish(reason)
-    if counts := _usage.token_usage(response):
-        span.usage(**counts)
     if run.chunks:
         span.set("gen_ai.request.stream", True)
         span._chunks(run.chunks)
-    choices = [
-        getattr(generation, "message", None) or getattr(generation, "text", generation)
-        for generations in getattr(response, "generations", None) or ()
-        for generation in generations or ()
-    ]
-    if choices:
-        span.output(choices)
+    span.output(_model.answer_of(response))
 
 
-def _fail(run_id: Any, error: BaseException, kwargs: Mapping[str, Any]) -> None:
+def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
     run = RUNS.close(key_of(run_id))
     if run is None:
         return

@@ -28,8 +28,9 @@ use crate::sinks::{Delivery, Destination, FlushToken, Sink};
 const BATCH_RECORDS: usize = 512;
 /// Bytes of one batch, after which it is sealed.
 const BATCH_BYTES: usize = 1 << 20;
-/// Records kept for reuse. A large pool is colder than the allocator (native-core, 1.1).
-const POOL: usize = 64;
+/// Records kept for reuse, the last one back being the first one out: that one is warm. A queue instead of a stack would
+/// have to be small, because it hands out the coldest; the stack may hold enough for the burst between two drains.
+const POOL: usize = 1024;
 /// How long the collector sleeps while spans flow: it bounds how long a finished span stays in the buffer.
 const PERIOD: Duration = Duration::from_millis(200);
 /// After this long without a span the collector parks until it is woken.
@@ -78,12 +79,14 @@ struct Collector {
 pub struct Engine {
     ledger: &'static Ledger,
     sampler: Sampler,
+    /// Nothing is ever recorded: there is no destination, or the sampler always says no.
+    off: bool,
     resource: Arc<Resource>,
     epoch: u32,
     budget: Arc<Budget>,
     record_limit: isize,
     records: (Sender<Box<Record>>, Receiver<Box<Record>>),
-    pool: (Sender<Box<Record>>, Receiver<Box<Record>>),
+    pool: Mutex<Vec<Box<Record>>>,
     control: (Sender<Control>, Receiver<Control>),
     queued: AtomicIsize,
     /// The collector sleeps without a limit (or does not run yet): the next record has to wake it.
@@ -118,16 +121,17 @@ impl Engine {
     /// Builds an engine; no thread starts before the first record.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let (destinations, sinks) = setup.sinks.into_iter().unzip();
+        let (destinations, sinks): (Vec<_>, Vec<_>) = setup.sinks.into_iter().unzip();
         Self {
             ledger: setup.ledger,
+            off: sinks.is_empty() || setup.sampler.constant() == Some(false),
             sampler: setup.sampler,
             resource: Arc::new(setup.resource),
             epoch: fork::epoch(),
             budget: Arc::new(Budget::new(setup.byte_limit)),
             record_limit: isize::try_from(setup.record_limit).unwrap_or(isize::MAX),
             records: unbounded(),
-            pool: bounded(POOL),
+            pool: Mutex::new(Vec::new()),
             control: unbounded(),
             queued: AtomicIsize::new(0),
             asleep: AtomicBool::new(true),
@@ -145,6 +149,13 @@ impl Engine {
     #[must_use]
     pub fn sampler(&self) -> &Sampler {
         &self.sampler
+    }
+
+    /// Whether nothing is ever recorded: spans need not even be prepared.
+    #[inline]
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.off
     }
 
     /// The fork epoch in which it was built.
@@ -176,14 +187,26 @@ impl Engine {
     #[inline]
     #[must_use]
     pub fn take_record(&self) -> Box<Record> {
-        self.pool.1.try_recv().unwrap_or_default()
+        lock(&self.pool).pop().unwrap_or_default()
     }
 
     /// Takes a record back that will not be submitted, or that has been resolved.
     pub fn give_back(&self, mut record: Box<Record>) {
         record.recycle();
-        // A full pool is the normal case under load: then the record is freed.
-        let _ = self.pool.0.try_send(record);
+        let mut pool = lock(&self.pool);
+        if pool.len() < POOL {
+            pool.push(record);
+        }
+    }
+
+    /// Takes many records back under one lock.
+    fn give_all_back(&self, records: &mut Vec<Box<Record>>) {
+        records.iter_mut().for_each(|record| record.recycle());
+        let mut pool = lock(&self.pool);
+        let room = POOL.saturating_sub(pool.len()).min(records.len());
+        pool.extend(records.drain(..room));
+        drop(pool);
+        records.clear();
     }
 
     /// Takes a finished record over. Never waits: what does not fit is dropped and counted.
@@ -329,6 +352,7 @@ impl Engine {
         let anchor = Anchor::now();
         let mut charged = 0;
         let mut taken = 0;
+        let mut done = Vec::with_capacity(64);
         while taken < BATCH_RECORDS && builder.bytes() < BATCH_BYTES {
             let record = match self.records.1.try_recv() {
                 Ok(record) => record,
@@ -345,8 +369,12 @@ impl Engine {
                 self.ledger.internal_error();
                 self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
             }
-            self.give_back(record);
+            done.push(record);
+            if done.len() == done.capacity() {
+                self.give_all_back(&mut done);
+            }
         }
+        self.give_all_back(&mut done);
         drop(resolver);
         self.queued.fetch_sub(taken.cast_signed(), SeqCst);
         if taken == 0 {

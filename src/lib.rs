@@ -26,3 +26,4 @@ pub mod sampling;
 pub mod semconv;
 pub mod sinks;
 pub mod tape;
+pub mod terminal;

@@ -144,6 +144,12 @@ impl Sampler {
         }
     }
 
+    /// Whether a span without a parent is never recorded, whatever its trace id.
+    #[must_use]
+    pub fn never_starts(&self) -> bool {
+        matches!(self.root, Root::Off | Root::Ratio { bound: 0, .. })
+    }
+
     /// The text of the OpenTelemetry SDK specification (`GetDescription`), for diagnostics.
     #[must_use]
     pub fn description(&self) -> Cow<'static, str> {

@@ -5,9 +5,9 @@
 //! [`ConfigError`] (an argument of `init`) or a [`Warning`] (an environment variable) of it. Values of headers never
 //! reach these types.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use unicode_width::UnicodeWidthChar;
+use crate::terminal::text::push_escaped;
 
 /// Characters of a bad value that are shown.
 const SHOWN_CHARACTERS: usize = 60;
@@ -136,14 +136,10 @@ fn shown(text: &str) -> String {
             out.push_str("...");
             break;
         }
-        // Width `None` are control characters; width 0 are marks, joiners and direction overrides, which can hide text.
-        let hidden = character.width().unwrap_or(0) == 0;
-        let written = if hidden || character == '"' || character == '\\' {
-            write!(out, "{}", character.escape_default())
-        } else {
-            out.write_char(character)
-        };
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        if matches!(character, '"' | '\\') {
+            out.push('\\');
+        }
+        push_escaped(&mut out, character, false);
     }
     out
 }

@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::context::{Baggage, BaggageEntry, SpanContext};
 use crate::ids;
-use crate::propagation::{Carrier, Headers, Propagators, Repeated, environment};
+use crate::propagation::{Carrier, Extracted, Headers, Propagators, Repeated, environment};
 use crate::python::frame::{Ambient, Change, Frame};
 use crate::python::guard::{guard, ok};
 use crate::python::span::Span;
@@ -24,17 +24,27 @@ const MAX_ENTRIES: usize = 10_000;
 pub(crate) struct PySpanContext {
     context: SpanContext,
     baggage: Baggage,
+    /// See [`Extracted::deferred`].
+    deferred: Option<bool>,
 }
 
 impl PySpanContext {
     pub(crate) fn new(context: SpanContext, baggage: Baggage) -> Self {
-        Self { context, baggage }
+        Self { context, baggage, deferred: None }
+    }
+
+    fn found(found: Extracted) -> Self {
+        Self {
+            context: found.context.unwrap_or_default(),
+            baggage: found.baggage.unwrap_or_default(),
+            deferred: found.deferred,
+        }
     }
 
     pub(crate) fn ambient(&self) -> Ambient {
         let scope =
             (!self.baggage.is_empty()).then(|| Arc::new(Scope { baggage: self.baggage.clone(), ..Scope::default() }));
-        Ambient { context: Some(self.context.clone()).filter(SpanContext::is_valid), scope }
+        Ambient { context: Some(self.context.clone()).filter(SpanContext::is_valid), scope, deferred: self.deferred }
     }
 }
 
@@ -117,8 +127,7 @@ impl PySpanContext {
 #[pyfunction]
 pub(crate) fn _restore_context(headers: &Bound<'_, PyAny>) -> PySpanContext {
     guard(PySpanContext::new(SpanContext::default(), Baggage::new()), || {
-        let found = Propagators::default().extract(&read_carrier(headers, 0), None);
-        PySpanContext::new(found.context.unwrap_or_default(), found.baggage.unwrap_or_default())
+        PySpanContext::found(Propagators::default().extract(&read_carrier(headers, 0), None))
     })
 }
 
@@ -144,7 +153,7 @@ pub(crate) fn ambient_of(target: &Bound<'_, PyAny>) -> Option<Ambient> {
     if let Ok(context) = target.cast::<PySpanContext>() {
         return Some(context.get().ambient());
     }
-    context_of(target).map(|context| Ambient { context: Some(context), scope: None })
+    context_of(target).map(|context| Ambient { context: Some(context), ..Ambient::default() })
 }
 
 /// Names and values of a carrier, whatever kind of object it is; nothing of it is trusted.
@@ -226,7 +235,7 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>) -> PySpanContext {
             let headers = read_carrier(carrier, 0);
             settings.config.propagators.extract(&headers as &dyn Carrier, None)
         };
-        PySpanContext::new(found.context.unwrap_or_default(), found.baggage.unwrap_or_default())
+        PySpanContext::found(found)
     })
 }
 
@@ -234,7 +243,7 @@ pub(crate) fn extract(carrier: &Bound<'_, PyAny>) -> PySpanContext {
 fn outgoing(py: Python<'_>) -> (Option<SpanContext>, Baggage) {
     let here = super::ambient(py);
     let baggage = here.scope.map(|scope| scope.baggage.clone()).unwrap_or_default();
-    let never = settings::get(py).config.sampler.constant() == Some(false);
+    let never = settings::get(py).config.sampler.never_starts();
     let context = here.context.or_else(|| {
         never.then(|| SpanContext::new(ids::generate_trace_id(), ids::generate_span_id(), SpanContext::RANDOM))
     });
@@ -337,15 +346,11 @@ pub(crate) fn environment_for_child<'py>(
 #[pyfunction]
 #[pyo3(signature = (context, /))]
 pub(crate) fn attach(context: &Bound<'_, PyAny>) -> Frame {
-    guard(Frame::new(Change::Remote(Box::default(), Baggage::new())), || {
+    guard(Frame::new(Change::Remote(Box::default())), || {
         if let Ok(span) = context.cast::<Span>() {
             return Frame::new(Change::Carried(Box::new(span.get().ambient()), Some(span.clone().into_any().unbind())));
         }
-        let (found, baggage) = match context.cast::<PySpanContext>() {
-            Ok(context) => (Some(context.get().context.clone()), context.get().baggage.clone()),
-            Err(_) => (context_of(context), Baggage::new()),
-        };
-        Frame::new(Change::Remote(Box::new(found.unwrap_or_default()), baggage))
+        Frame::new(Change::Remote(Box::new(ambient_of(context).unwrap_or_default())))
     })
 }
 

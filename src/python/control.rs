@@ -220,6 +220,9 @@ pub(crate) fn start(py: Python<'_>) -> PyResult<Option<&'static Engine>> {
         Ok(engine) => {
             let engine = engine::install_first(engine);
             install_hooks(py);
+            if engine.destinations().is_empty() {
+                report::no_destination(py);
+            }
             Ok(Some(engine))
         }
         Err(error) => {

@@ -5,13 +5,16 @@
 
 #![allow(unsafe_code, reason = "a vectorcall function takes raw pointers, valid for the call")]
 
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyString, PyTuple};
 
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::keys::Key;
 use crate::kind::{Kind, SpanKind};
 use crate::ledger::PROCESS;
@@ -22,7 +25,7 @@ use crate::record::Record;
 
 /// Where a keyword goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Target {
+pub(crate) enum Target {
     Payload(Key),
     Kind,
     Parent,
@@ -144,6 +147,7 @@ pub(crate) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let unset = Bound::new(py, Unset)?;
     module.add("UNSET", &unset)?;
     let _ = UNSET.set(py, unset.into_any().unbind());
+    init_methods(py)?;
     for definition in &DEFINITIONS {
         // SAFETY: the definition is static, as CPython requires.
         let function = unsafe {
@@ -218,6 +222,116 @@ definitions! {
     4 c"retrieval" retrieval_entry c"retrieval(query, *, source=None, top_k=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA search for documents.";
     5 c"embedding" embedding_entry c"embedding(model, *, provider=None, params=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of an embedding model.";
     6 c"tool" tool_entry c"tool(name, *, arguments=UNSET, call_id=None, description=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA tool that runs.";
+}
+
+/// The three methods that every span goes through, as raw as the verbs: the usual trampolines and argument parsing cost
+/// as much as the work (1.2 of 7.5 thousand instructions of a span with five attributes).
+static METHODS: [Definition; 3] = [
+    Definition(ffi::PyMethodDef {
+        ml_name: c"set".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: set_method },
+        ml_flags: ffi::METH_FASTCALL,
+        ml_doc: c"set($self, key, value, /)\n--\n\nSets an attribute.".as_ptr(),
+    }),
+    Definition(ffi::PyMethodDef {
+        ml_name: c"__enter__".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: enter_method },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: c"__enter__($self, /)\n--\n\nStarts the span and makes it current.".as_ptr(),
+    }),
+    Definition(ffi::PyMethodDef {
+        ml_name: c"__exit__".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: exit_method },
+        ml_flags: ffi::METH_FASTCALL,
+        ml_doc: c"__exit__($self, type=None, error=None, traceback=None, /)\n--\n\nEnds the span.".as_ptr(),
+    }),
+];
+
+/// Adds the raw methods to the class.
+fn init_methods(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<Span>();
+    for definition in &METHODS {
+        // SAFETY: the definition is static, and the descriptor checks that `self` is a Span before it calls us.
+        let method = unsafe {
+            let definition = std::ptr::from_ref(&definition.0).cast_mut();
+            Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), definition))?
+        };
+        class.setattr(method.getattr("__name__")?.cast_into::<PyString>()?, method)?;
+    }
+    Ok(())
+}
+
+/// Runs `work` on the span behind `this` and with the arguments of the call.
+///
+/// # Safety
+/// Called by CPython through a method descriptor of `Span`: `this` is one, and `arguments` holds `count` objects.
+#[inline]
+unsafe fn with_span(
+    this: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    work: impl FnOnce(&Bound<'_, Span>, &[*mut ffi::PyObject]),
+) {
+    unsafe {
+        let py = Python::assume_attached();
+        let span = Borrowed::from_ptr(py, this);
+        let arguments = if count <= 0 { &[] } else { std::slice::from_raw_parts(arguments, count.unsigned_abs()) };
+        let span = span.cast_unchecked::<Span>();
+        guard((), || work(&span, arguments));
+    }
+}
+
+#[cold]
+fn wrong_count(name: &str, expected: &str, given: ffi::Py_ssize_t) -> *mut ffi::PyObject {
+    // SAFETY: called from a method, so attached.
+    let py = unsafe { Python::assume_attached() };
+    PyTypeError::new_err(format!("Span.{name}() takes {expected} ({given} given)")).restore(py);
+    std::ptr::null_mut()
+}
+
+unsafe extern "C" fn set_method(
+    this: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    unsafe {
+        if count != 2 {
+            return wrong_count("set", "a key and a value", count);
+        }
+        with_span(this, arguments, count, |span, arguments| {
+            if let [key, value] = arguments {
+                let (key, value) = (Borrowed::from_ptr(span.py(), *key), Borrowed::from_ptr(span.py(), *value));
+                span.get().set_attribute(&key, &value);
+            }
+        });
+        ffi::Py_INCREF(this);
+        this
+    }
+}
+
+unsafe extern "C" fn enter_method(this: *mut ffi::PyObject, _nothing: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    unsafe {
+        with_span(this, std::ptr::null(), 0, |span, _| Span::enter_span(span));
+        ffi::Py_INCREF(this);
+        this
+    }
+}
+
+unsafe extern "C" fn exit_method(
+    this: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    unsafe {
+        if count > 3 {
+            return wrong_count("__exit__", "at most an exception's type, value and traceback", count);
+        }
+        with_span(this, arguments, count, |span, arguments| {
+            let error = arguments.get(1).map(|error| Borrowed::from_ptr(span.py(), *error));
+            Span::exit_span(span, error.as_deref());
+        });
+        ffi::Py_NewRef(ffi::Py_False())
+    }
 }
 
 /// # Safety
@@ -314,12 +428,137 @@ fn make<'py>(
     if names.is_none() && subject.is_callable() && !subject.is_instance_of::<PyString>() {
         return super::helper(py, "ironspan._decorate", "bare")?.call1((verb.name, subject));
     }
-    let Some(engine) = super::engine(py) else { return super::noop(py) };
-    if engine.sampler().constant() == Some(false) {
-        return super::noop(py);
+    let Some(engine) = engine::current() else {
+        if engine::is_closed() {
+            return super::after_shutdown(py, || put_off(py, verb_index, &subject, &matched, false));
+        }
+        // No engine yet, and this may be a decorator on its way to a function, long before `init()`: decided at start.
+        return put_off(py, verb_index, &subject, &matched, true);
+    };
+    if engine.is_off() || (engine.sampler().never_starts() && matched.is_empty() && !has_parent(py)) {
+        return put_off(py, verb_index, &subject, &matched, false);
     }
-    let span = build(py, engine, verb, &subject, &matched);
+    let (record, parent) = build(py, engine, verb, &subject, &matched);
+    let span = Span::fresh(name_of(py, verb, &subject, &matched), record.kind, Some(record), parent);
     Ok(Bound::new(py, span)?.into_any())
+}
+
+/// Whether a span that starts here would have a parent.
+#[inline]
+fn has_parent(py: Python<'_>) -> bool {
+    super::current::get(py).is_some()
+}
+
+/// How to make a span's record, kept for later.
+#[derive(Debug, Default)]
+pub(crate) enum Recipe {
+    /// There is none: the record exists, or never will.
+    #[default]
+    None,
+    /// A verb and a name.
+    Bare(usize, Py<PyString>),
+    /// A verb, its subject and keywords.
+    Full(usize, Box<(Py<PyAny>, Vec<(Target, Py<PyAny>)>)>),
+}
+
+impl Recipe {
+    /// Another handle on the same.
+    pub(crate) fn share(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Bare(verb, name) => Self::Bare(*verb, name.clone_ref(py)),
+            Self::Full(verb, full) => {
+                let keywords = full.1.iter().map(|(target, value)| (*target, value.clone_ref(py))).collect();
+                Self::Full(*verb, Box::new((full.0.clone_ref(py), keywords)))
+            }
+        }
+    }
+
+    /// Makes the record.
+    pub(crate) fn cook(&self, py: Python<'_>, engine: &'static Engine) -> Option<(Box<Record>, Parent)> {
+        match self {
+            Self::None => None,
+            Self::Bare(verb, name) => Some(build(py, engine, VERBS.get(*verb)?, name.bind(py), &[])),
+            Self::Full(verb, full) => {
+                let keywords: Vec<_> =
+                    full.1.iter().map(|(target, value)| (*target, value.bind_borrowed(py))).collect();
+                Some(build(py, engine, VERBS.get(*verb)?, full.0.bind(py), &keywords))
+            }
+        }
+    }
+
+    /// What a garbage collection has to know.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Self::Full(_, full) = self {
+            visit.call(&full.0)?;
+            for (_, value) in &full.1 {
+                visit.call(value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Spans that record nothing, by their name: while spans are off, the same few names come again and again.
+static OFF_SPANS: PyOnceLock<Vec<Mutex<Option<Py<Span>>>>> = PyOnceLock::new();
+const OFF_SPANS_KEPT: usize = 64;
+
+/// A span whose making is put off. One that will never start (`ever` is false) has no state and is shared.
+#[inline]
+fn put_off<'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    subject: &Bound<'py, PyAny>,
+    matched: &[(Target, Borrowed<'_, 'py, PyAny>)],
+    ever: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(verb) = VERBS.get(verb_index) else { return super::noop(py) };
+    let Ok(name) = subject
+        .cast_exact::<PyString>()
+        .map_err(drop)
+        .and_then(|name| if matched.is_empty() { Ok(name) } else { Err(()) })
+    else {
+        let keywords = matched.iter().map(|(target, value)| (*target, (*value).to_owned().unbind())).collect();
+        let recipe = Recipe::Full(verb_index, Box::new((subject.clone().unbind(), keywords)));
+        let span = Span::put_off(name_of(py, verb, subject, matched), verb.kind, recipe, ever);
+        return Ok(Bound::new(py, span)?.into_any());
+    };
+    let make = || {
+        Bound::new(
+            py,
+            Span::put_off(name.clone().unbind(), verb.kind, Recipe::Bare(verb_index, name.clone().unbind()), ever),
+        )
+    };
+    if ever {
+        return Ok(make()?.into_any());
+    }
+    let kept = OFF_SPANS.get_or_init(py, || (0..OFF_SPANS_KEPT).map(|_| Mutex::new(None)).collect());
+    // Objects are 16 bytes apart at least.
+    let Some(slot) = kept.get((name.as_ptr() as usize >> 4) % OFF_SPANS_KEPT) else { return super::noop(py) };
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(span) = slot.as_ref().filter(|span| span.get().is_named(name, verb.kind)) {
+        return Ok(span.bind(py).clone().into_any());
+    }
+    let span = make()?;
+    let before = slot.replace(span.clone().unbind());
+    drop(slot);
+    drop(before);
+    Ok(span.into_any())
+}
+
+/// The span's name in Python: the one given, or the subject.
+#[inline]
+fn name_of(
+    py: Python<'_>,
+    verb: &Verb,
+    subject: &Bound<'_, PyAny>,
+    matched: &[(Target, Borrowed<'_, '_, PyAny>)],
+) -> Py<PyString> {
+    let given = matched.iter().find(|(target, _)| *target == Target::Name).map(|(_, name)| &**name);
+    match given.unwrap_or(subject).cast::<PyString>().or_else(|_| subject.cast::<PyString>()) {
+        Ok(name) => name.clone().unbind(),
+        Err(_) => PyString::new(py, verb.name).unbind(),
+    }
 }
 
 #[inline]
@@ -329,11 +568,10 @@ fn build(
     verb: &Verb,
     subject: &Bound<'_, PyAny>,
     matched: &[(Target, Borrowed<'_, '_, PyAny>)],
-) -> Span {
+) -> (Box<Record>, Parent) {
     let mut record = engine.take_record();
     let mut kind = verb.kind;
     let mut parent = Parent::Ambient;
-    let mut name = None;
     put_unshared(&mut record, verb.subject_key, subject);
     for (target, value) in matched {
         if value.is_none() && !matches!(target, Target::Payload(Key::Input | Key::Arguments | Key::Messages)) {
@@ -346,10 +584,7 @@ fn build(
             Target::Payload(key) => put_unshared(&mut record, *key, value),
             Target::Kind => kind = known(&mut record, value, Kind::from_name).unwrap_or(kind),
             Target::SpanKind => record.span_kind = known(&mut record, value, SpanKind::from_name),
-            Target::Name => {
-                put_unshared(&mut record, Key::Name, value);
-                name = value.cast::<PyString>().ok().map(|name| (*name).clone().unbind());
-            }
+            Target::Name => put_unshared(&mut record, Key::Name, value),
             Target::Parent => match ambient_of(value) {
                 Some(ambient) => parent = Parent::Named(Box::new(ambient)),
                 None => mark_bad(&mut record, "parent"),
@@ -357,12 +592,8 @@ fn build(
             Target::Links => put_links(&mut record, value),
         }
     }
-    let name = name.unwrap_or_else(|| match subject.cast::<PyString>() {
-        Ok(text) => text.clone().unbind(),
-        Err(_) => PyString::new(py, verb.name).unbind(),
-    });
     record.kind = kind;
-    Span::fresh(name, kind, Some(record), parent)
+    (record, parent)
 }
 
 fn same_name(name: &Bound<'_, PyAny>, known: &Bound<'_, PyString>) -> bool {

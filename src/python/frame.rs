@@ -21,6 +21,8 @@ pub(crate) struct Ambient {
     pub(crate) context: Option<SpanContext>,
     /// What holds for it.
     pub(crate) scope: Option<Arc<Scope>>,
+    /// A sender decided on sampling without naming a trace (B3 `b3: 0`).
+    pub(crate) deferred: Option<bool>,
 }
 
 impl Ambient {
@@ -43,7 +45,7 @@ pub(crate) enum Change {
     /// Adds to the scope.
     Scope(Box<Scope>),
     /// Sets a remote parent, with the baggage that came along.
-    Remote(Box<SpanContext>, crate::context::Baggage),
+    Remote(Box<Ambient>),
     /// Makes current here what is current elsewhere: in the thread that started this one, say.
     Carried(Box<Ambient>, Option<Py<PyAny>>),
 }
@@ -87,7 +89,7 @@ impl Frame {
         let state = self.lock();
         match &state.change {
             Change::Carried(_, span) => span.as_ref().map(|span| span.bind(py).clone()),
-            Change::Remote(..) => None,
+            Change::Remote(_) => None,
             Change::Scope(_) => {
                 let previous = state.entered.previous.as_ref()?.bind(py).clone();
                 drop(state);
@@ -108,19 +110,18 @@ impl Frame {
             return;
         }
         state.inside = match &state.change {
-            Change::Scope(added) => {
-                Ambient { context: around.context, scope: Some(Arc::new(merged(around.scope.as_deref(), added))) }
-            }
-            Change::Remote(context, baggage) => {
-                let context = Some(SpanContext::clone(context)).filter(SpanContext::is_valid).or(around.context);
-                let scope = if baggage.is_empty() {
-                    around.scope
-                } else {
-                    let mut scope = around.scope.as_deref().cloned().unwrap_or_default();
-                    scope.baggage = baggage.clone();
-                    Some(Arc::new(scope))
+            Change::Scope(added) => Ambient { scope: Some(Arc::new(merged(around.scope.as_deref(), added))), ..around },
+            Change::Remote(remote) => {
+                let context = remote.context.clone().or(around.context);
+                let scope = match &remote.scope {
+                    None => around.scope,
+                    Some(remote) => {
+                        let mut scope = around.scope.as_deref().cloned().unwrap_or_default();
+                        scope.baggage = remote.baggage.clone();
+                        Some(Arc::new(scope))
+                    }
                 };
-                Ambient { context, scope }
+                Ambient { context, scope, deferred: remote.deferred }
             }
             Change::Carried(ambient, _) => Ambient::clone(ambient),
         };

@@ -32,7 +32,7 @@ pub(crate) fn _set_hint(py: Python<'_>, variables: Vec<Py<PyAny>>, nearest: Py<P
 pub(crate) fn refine(py: Python<'_>, own: Ambient) -> Ambient {
     match nearer(py, &own).and_then(|nearer| ambient_of(&nearer)) {
         // The variable holds every scope around here; a run's span knows those around the run.
-        Some(nearer) => Ambient { context: nearer.context, scope: own.scope.or(nearer.scope) },
+        Some(nearer) => Ambient { context: nearer.context, scope: own.scope.or(nearer.scope), deferred: None },
         None => own,
     }
 }

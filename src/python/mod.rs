@@ -52,12 +52,21 @@ fn engine(py: Python<'_>) -> Option<&'static Engine> {
     }
 }
 
+/// What a verb returns after `shutdown()`: a span that records nothing, and the call is counted.
+#[cold]
+fn after_shutdown<'py>(
+    py: Python<'py>,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !settings::get(py).config.disabled {
+        PROCESS.late_calls.fetch_add(1, Relaxed);
+    }
+    make()
+}
+
 #[cold]
 fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
     if engine::is_closed() {
-        if !settings::get(py).config.disabled {
-            PROCESS.late_calls.fetch_add(1, Relaxed);
-        }
         return None;
     }
     guard::ok(py, control::start(py)).flatten()

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,11 @@ struct State {
     reported: u64,
     last: Option<Instant>,
     losing: bool,
-    told_of_no_destination: bool,
 }
 
 impl State {
     const fn new(epoch: u32) -> Self {
-        Self { epoch, reported: 0, last: None, losing: false, told_of_no_destination: false }
+        Self { epoch, reported: 0, last: None, losing: false }
     }
 }
 
@@ -41,7 +40,7 @@ thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lost spans that are news each time: those without a destination are told of once.
+/// Lost spans that are news: of a missing destination `no_destination` tells.
 fn lost(counts: &CountsSnapshot) -> u64 {
     counts.rejected + counts.dropped_total() - without_destination(counts)
 }
@@ -70,14 +69,6 @@ fn due(last_call: bool) -> Option<String> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     if state.epoch != fork::epoch() {
         *state = State::new(fork::epoch());
-    }
-    if without_destination(&counts) > 0 && !state.told_of_no_destination {
-        state.told_of_no_destination = true;
-        return Some(
-            "spans are counted but kept nowhere, because no destination is configured; set OTEL_EXPORTER_OTLP_ENDPOINT or \
-             IRONSPAN_CONSOLE=tree, or call ironspan.init(exporters=[...])"
-                .to_owned(),
-        );
     }
     let quiet = state.last.is_none_or(|last| last.elapsed() >= PERIOD);
     let mut line = String::new();
@@ -123,6 +114,19 @@ pub(crate) fn losses(py: Python<'_>, last_call: bool) {
     }
     if let Some(line) = due(last_call) {
         warn(py, &line);
+    }
+}
+
+/// Said once, when the first span of a process finds that nobody wants it.
+#[cold]
+pub(crate) fn no_destination(py: Python<'_>) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Relaxed) {
+        warn(
+            py,
+            "spans are not recorded, because no destination is configured; set OTEL_EXPORTER_OTLP_ENDPOINT or \
+             IRONSPAN_CONSOLE=tree, or call ironspan.init(exporters=[...])",
+        );
     }
 }
 

@@ -21,6 +21,7 @@ use crate::python::context::PySpanContext;
 use crate::python::convert::{self, SPAN_BYTES, Written};
 use crate::python::current::{self, Entered};
 use crate::python::exception;
+use crate::python::fastcall::Recipe;
 use crate::python::frame::Ambient;
 use crate::python::guard::{guard, ok};
 use crate::record::{Moment, Record};
@@ -54,6 +55,8 @@ pub(crate) struct State {
     /// The tape and everything else that will travel; `None` when nothing is recorded.
     record: Option<Box<Record>>,
     scope: Option<std::sync::Arc<crate::record::Scope>>,
+    /// How to make the record, when that is put off.
+    recipe: Recipe,
     parent: Parent,
     entered: Entered,
 }
@@ -71,6 +74,17 @@ impl Span {
     #[inline]
     pub(crate) fn fresh(name: Py<PyString>, kind: Kind, record: Option<Box<Record>>, parent: Parent) -> Self {
         let phase = if record.is_some() { Phase::Fresh } else { Phase::Ended };
+        Self::with(name, phase, kind, record, Recipe::None, parent)
+    }
+
+    fn with(
+        name: Py<PyString>,
+        phase: Phase,
+        kind: Kind,
+        record: Option<Box<Record>>,
+        recipe: Recipe,
+        parent: Parent,
+    ) -> Self {
         Self {
             name,
             state: Mutex::new(State {
@@ -80,9 +94,33 @@ impl Span {
                 context: SpanContext::default(),
                 record,
                 scope: None,
+                recipe,
                 parent,
                 entered: Entered::default(),
             }),
+        }
+    }
+
+    /// A span that is made while there is no engine yet: it is made for real when it starts. With `ever` false it never
+    /// starts (spans are off), but as a decorator it is a template all the same: the decorator is usually there before
+    /// `init()` is called.
+    pub(crate) fn put_off(name: Py<PyString>, kind: Kind, recipe: Recipe, ever: bool) -> Self {
+        Self::with(name, if ever { Phase::Fresh } else { Phase::Ended }, kind, None, recipe, Parent::Ambient)
+    }
+
+    /// Makes the record that was put off.
+    #[cold]
+    fn prepare(&self, py: Python<'_>) {
+        let recipe = std::mem::take(&mut self.lock().recipe);
+        let made = super::engine(py).filter(|engine| !engine.is_off()).and_then(|engine| recipe.cook(py, engine));
+        let mut state = self.lock();
+        match made {
+            Some((record, parent)) => {
+                state.kind = record.kind;
+                state.record = Some(record);
+                state.parent = parent;
+            }
+            None => state.phase = Phase::Ended,
         }
     }
 
@@ -106,7 +144,11 @@ impl Span {
     #[inline]
     pub(crate) fn ambient(&self) -> Ambient {
         let state = self.lock();
-        Ambient { context: state.context.is_valid().then(|| state.context.clone()), scope: state.scope.clone() }
+        Ambient {
+            context: state.context.is_valid().then(|| state.context.clone()),
+            scope: state.scope.clone(),
+            deferred: None,
+        }
     }
 
     pub(crate) fn ended_and_previous<'py>(&self, py: Python<'py>) -> (bool, Option<Bound<'py, PyAny>>) {
@@ -121,7 +163,7 @@ impl Span {
 
     /// Starts the span under `around` and says whether it did (not twice, and not when there is nothing to record).
     #[inline]
-    fn start_under(&self, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
+    fn start_under(&self, py: Python<'_>, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
         let named = match std::mem::replace(&mut self.lock().parent, Parent::Ambient) {
             Parent::Ambient => None,
             Parent::Named(named) => Some(*named),
@@ -129,6 +171,11 @@ impl Span {
         // Before the lock: a framework's function may be asked.
         let around = named.unwrap_or_else(around);
         let mut state = self.lock();
+        if state.phase == Phase::Fresh && state.record.is_none() {
+            drop(state);
+            self.prepare(py);
+            state = self.lock();
+        }
         let state = &mut *state;
         if state.phase != Phase::Fresh {
             return false;
@@ -144,7 +191,7 @@ impl Span {
             let trace_id = ids::generate_trace_id();
             let flags = if ids::trace_ids_are_random() { SpanContext::RANDOM } else { 0 };
             state.context = SpanContext::new(trace_id, ids::generate_span_id(), flags);
-            (sampler.decide(None, trace_id), None, false)
+            (sampler.decide_root(around.deferred, trace_id), None, false)
         };
         state.scope = around.scope;
         state.epoch = engine.epoch();
@@ -193,6 +240,12 @@ impl Span {
             Some(record) => write(record),
             None => state.count_late(),
         }
+    }
+
+    /// Whether it is a span of that very name object and kind.
+    #[inline]
+    pub(crate) fn is_named(&self, name: &Bound<'_, PyString>, kind: Kind) -> bool {
+        self.name.as_ptr() == name.as_ptr() && self.lock().kind == kind
     }
 
     fn is_recording(&self) -> bool {
@@ -377,15 +430,6 @@ impl Span {
         PySpanContext::new(ambient.context.unwrap_or_default(), baggage)
     }
 
-    #[pyo3(signature = (key, value, /))]
-    fn set<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        guard((), || match key.cast::<PyString>() {
-            Ok(key) => slf.get().put(Label::Text(convert::text(key)), value),
-            Err(_) => slf.get().put(Label::Text(Text::utf8(&lenient_text(key))), value),
-        });
-        slf.clone()
-    }
-
     #[pyo3(signature = (values, /))]
     fn update<'py>(slf: &Bound<'py, Self>, values: &Bound<'py, PyAny>) -> Bound<'py, Self> {
         guard((), || {
@@ -541,7 +585,7 @@ impl Span {
     #[pyo3(signature = (time = None))]
     fn start<'py>(slf: &Bound<'py, Self>, time: Option<&Bound<'py, PyAny>>) -> Bound<'py, Self> {
         guard((), || {
-            slf.get().start_under(|| super::ambient(slf.py()), unix_nano(time));
+            slf.get().start_under(slf.py(), || super::ambient(slf.py()), unix_nano(time));
         });
         slf.clone()
     }
@@ -552,25 +596,6 @@ impl Span {
             slf.get().close_at(None, unix_nano(time));
             super::after_end(slf.py());
         });
-    }
-
-    #[inline]
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        guard((), || Self::enter_span(slf));
-        slf.clone()
-    }
-
-    #[inline]
-    #[pyo3(signature = (kind = None, error = None, traceback = None, /))]
-    fn __exit__(
-        slf: &Bound<'_, Self>,
-        kind: Option<&Bound<'_, PyAny>>,
-        error: Option<&Bound<'_, PyAny>>,
-        traceback: Option<&Bound<'_, PyAny>>,
-    ) -> bool {
-        let _ = (kind, traceback);
-        guard((), || Self::exit_span(slf, error));
-        false
     }
 
     fn __aenter__(slf: &Bound<'_, Self>) -> super::ready::Ready {
@@ -598,22 +623,29 @@ impl Span {
 
     /// A fresh span with the same name and payloads: one for each call of a decorated function.
     fn _again(&self, py: Python<'_>) -> Self {
-        let state = self.lock();
-        let record = match (&state.record, engine::current()) {
-            (Some(template), Some(engine)) => {
-                let mut record = engine.take_record();
-                record.tape.extend(template.tape.as_bytes());
-                record.kind = template.kind;
-                record.span_kind = template.span_kind;
-                Some(record)
-            }
-            _ => None,
+        let name = self.name.clone_ref(py);
+        let Some(engine) = super::engine(py).filter(|engine| !engine.is_off()) else {
+            return Self::fresh(name, Kind::Span, None, Parent::Ambient);
         };
+        let state = self.lock();
         let parent = match &state.parent {
             Parent::Ambient => Parent::Ambient,
             Parent::Named(ambient) => Parent::Named(ambient.clone()),
         };
-        Self::fresh(self.name.clone_ref(py), state.kind, record, parent)
+        if let Some(template) = &state.record {
+            let mut record = engine.take_record();
+            record.tape.extend(template.tape.as_bytes());
+            record.kind = template.kind;
+            record.span_kind = template.span_kind;
+            return Self::fresh(name, state.kind, Some(record), parent);
+        }
+        let recipe = state.recipe.share(py);
+        let kind = state.kind;
+        drop(state);
+        match recipe.cook(py, engine) {
+            Some((record, parent)) => Self::fresh(name, record.kind, Some(record), parent),
+            None => Self::fresh(name, kind, None, Parent::Ambient),
+        }
     }
 
     /// Notes the arrival of a chunk of a stream: the first one is stamped.
@@ -676,6 +708,7 @@ impl Span {
         if let Ok(state) = self.state.try_lock() {
             visit.call(&state.entered.token)?;
             visit.call(&state.entered.previous)?;
+            state.recipe.traverse(&visit)?;
         }
         Ok(())
     }
@@ -687,8 +720,18 @@ impl Span {
 }
 
 impl Span {
+    /// `span.set(key, value)`.
     #[inline]
-    fn enter_span(slf: &Bound<'_, Self>) {
+    pub(crate) fn set_attribute(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+        match key.cast::<PyString>() {
+            Ok(key) => self.put(Label::Text(convert::text(key)), value),
+            Err(_) => self.put(Label::Text(Text::utf8(&lenient_text(key))), value),
+        }
+    }
+
+    /// `span.__enter__()`.
+    #[inline]
+    pub(crate) fn enter_span(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let phase = {
             let state = slf.get().lock();
@@ -700,14 +743,15 @@ impl Span {
         }
         let previous = current::get(py);
         // A span that is open already may be entered too: start() first, `with` later.
-        if phase == Phase::Running || slf.get().start_under(|| super::ambient_of(py, previous.as_ref()), None) {
+        if phase == Phase::Running || slf.get().start_under(py, || super::ambient_of(py, previous.as_ref()), None) {
             let entered = current::enter(slf.as_any(), previous);
             slf.get().lock().entered = entered;
         }
     }
 
+    /// `span.__exit__(type, error, traceback)`.
     #[inline]
-    fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
+    pub(crate) fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
         let span = slf.get();
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);

@@ -52,9 +52,9 @@ fn is_document_or_pair(value: View<'_>) -> bool {
 
 /// Whether a value has the form of a document of a framework.
 fn is_document(value: View<'_>) -> bool {
-    let [page_content, node, text, content, metadata, score, id, node_id] =
-        value.pick(["page_content", "node", "text", "content", "metadata", "score", "id", "id_"]);
-    page_content.is_some()
+    let [page_content, node, text, content, metadata, score, id, node_id, resource] =
+        value.pick(["page_content", "node", "text", "content", "metadata", "score", "id", "id_", "text_resource"]);
+    page_content.or(resource).is_some()
         || node.is_some_and(View::is_map)
         || text.or(content).is_some() && metadata.or(score).or(id).or(node_id).is_some()
 }

@@ -8,6 +8,7 @@ mod facts;
 mod finish;
 #[doc(hidden)]
 pub mod fuzz;
+mod generation;
 mod kinds;
 mod media;
 mod messages;
@@ -19,6 +20,9 @@ mod seed;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 mod testing;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests_kinds;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests_messages;

@@ -58,7 +58,7 @@ impl<'a> Request<'a> {
         let mut request = Self::default();
         let Some(params) = params.filter(|params| !params.is_empty()) else { return request };
         if !params.is_map() {
-            facts.json("ironspan.request.params", params.bytes().len(), |out| {
+            facts.json("ironspan.request.params", params, |out| {
                 write_clean(params, 0, out);
                 true
             });
@@ -72,8 +72,7 @@ impl<'a> Request<'a> {
             }
         }
         if !rest.is_empty() {
-            let size = rest.iter().map(|(_, value)| value.bytes().len()).sum();
-            facts.json("ironspan.request.params", size, |out| {
+            facts.json("ironspan.request.params", params, |out| {
                 out.raw("{");
                 for (at, (name, value)) in rest.iter().enumerate() {
                     if at > 0 {
@@ -145,6 +144,7 @@ impl<'a> Request<'a> {
                 }
                 false
             }
+            "base_url" | "api_base" | "openai_api_base" | "azure_endpoint" | "endpoint_url" => set_server(facts, value),
             "previous_response_id" => set_text(facts, "gen_ai.request.previous_response.id", value),
             "encoding_format" => set_words(facts, "gen_ai.request.encoding_formats", value),
             "dimensions" => set_int(facts, "gen_ai.embeddings.dimension.count", value),
@@ -211,6 +211,25 @@ fn set_text(facts: &mut Facts<'_>, key: &str, value: View<'_>) -> bool {
         facts.str(key, &value);
         true
     })
+}
+
+/// Where the model is served, from an address. The address itself is not written: it may hold a password.
+fn set_server(facts: &mut Facts<'_>, address: View<'_>) -> bool {
+    let Some(address) = address.str() else { return false };
+    let rest = address.split_once("://").map_or(&*address, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => (host, port.parse::<u16>().ok()),
+        _ => (authority, None),
+    };
+    if !host.is_empty() {
+        facts.str("server.address", host);
+        if let Some(port) = port {
+            facts.int("server.port", i64::from(port));
+        }
+    }
+    true
 }
 
 /// Most texts of a list: providers take four stop sequences.

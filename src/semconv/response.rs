@@ -37,14 +37,19 @@ impl<'a> Response<'a> {
         let [token_usage, usage, metadata, camel, counts] =
             wrapper.pick(["token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage"]);
         for found in [metadata, token_usage, usage, camel, counts].into_iter().flatten() {
-            if self.usage.len() < MAX_USAGE && found.is_map() {
-                self.usage.push(found);
-            }
+            self.push_usage(found);
+        }
+    }
+
+    /// Notes a mapping of counts.
+    pub(super) fn push_usage(&mut self, usage: View<'a>) {
+        if self.usage.len() < MAX_USAGE && usage.is_map() {
+            self.usage.push(usage);
         }
     }
 
     /// Notes what a provider's response object says beside its choices.
-    fn note_wrapper(&mut self, wrapper: View<'a>) {
+    pub(super) fn note_wrapper(&mut self, wrapper: View<'a>) {
         let [model, model_name, version, version_camel] =
             wrapper.pick(["model", "model_name", "model_version", "modelVersion"]);
         let [id, response_id, response_camel] = wrapper.pick(["id", "response_id", "responseId"]);
@@ -188,7 +193,7 @@ fn generation<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &m
     if done_reason.is_some() {
         // Ollama answers with the message, its model and its counts side by side.
         response.note_wrapper(value);
-        response.usage.push(value);
+        response.push_usage(value);
     }
     written
 }

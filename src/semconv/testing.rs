@@ -1,5 +1,6 @@
-//! Values for the tests of this folder: JSON stands for what a caller hands over, `{"$": "module.Class", ...}` for an
-//! object of that class, and attributes come back as JSON.
+//! Values for the tests of this folder: JSON stands for what a caller hands over, `{"$": "Class", ...}` for an object
+//! of that class, `{"$opaque": "Class"}` for one of which only the class is known, `{"$bytes": [1, 2]}` for bytes.
+//! Attributes come back as JSON.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,13 @@ fn write(value: &Value, tape: &mut Tape) {
             tape.list();
             items.iter().for_each(|item| write(item, tape));
             tape.end();
+        }
+        Value::Object(pairs) if pairs.contains_key("$bytes") => {
+            let bytes: Vec<u8> = serde_json::from_value(pairs["$bytes"].clone()).unwrap();
+            tape.bytes(&bytes);
+        }
+        Value::Object(pairs) if pairs.contains_key("$opaque") => {
+            tape.opaque(Text::utf8(pairs["$opaque"].as_str().unwrap()));
         }
         Value::Object(pairs) => {
             match pairs.get("$").and_then(Value::as_str) {

@@ -117,7 +117,9 @@ impl Counts {
             let count = value.count();
             match &*key.to_str() {
                 "cached_tokens" | "cache_read" if input => self.cached = count.or(self.cached),
-                "cache_creation" | "cache_write" if input => self.cache_write = count.or(self.cache_write),
+                "cache_creation" | "cache_write" | "cache_write_tokens" if input => {
+                    self.cache_write = count.or(self.cache_write)
+                }
                 "reasoning_tokens" | "reasoning" if !input => self.reasoning = count.or(self.reasoning),
                 "audio_tokens" | "audio" => by(self, 0, count),
                 "image_tokens" | "image" => by(self, 1, count),
@@ -205,5 +207,98 @@ pub(super) fn write_cost(cost: View<'_>, facts: &mut Facts<'_>) {
     let total = if cost.is_map() { cost.get("total") } else { Some(cost) };
     if let Some(total) = total.and_then(View::float).filter(|total| *total >= 0.0) {
         facts.float("gen_ai.usage.cost", total);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::semconv::testing::tape;
+
+    /// Input, output, cached, written to the cache, reasoning.
+    fn counts(usage: &Value) -> [Option<i64>; 5] {
+        let tape = tape(usage);
+        let counts = Counts::find(View::new(&tape)).unwrap_or_default();
+        [counts.input, counts.output, counts.cached, counts.cache_write, counts.reasoning]
+    }
+
+    #[test]
+    fn every_provider_s_counts_take_the_conventions_meaning() {
+        let table = [
+            // Ours.
+            (json!({"input": 9, "output": 4, "cached": 3, "cache_write": 2, "reasoning": 1}), [9, 4, 3, 2, 1]),
+            // OpenAI, chat: the cache is in the prompt, reasoning in the completion.
+            (
+                json!({"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13,
+                    "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
+                    "completion_tokens_details": {"reasoning_tokens": 1}}),
+                [9, 4, 3, -1, 1],
+            ),
+            // OpenAI, Responses.
+            (
+                json!({"input_tokens": 9, "output_tokens": 4, "total_tokens": 13,
+                    "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2},
+                    "output_tokens_details": {"reasoning_tokens": 1}}),
+                [9, 4, 3, 2, 1],
+            ),
+            // Anthropic: the cache is beside the input.
+            (
+                json!({"input_tokens": 4, "output_tokens": 4, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2}),
+                [9, 4, 3, 2, -1],
+            ),
+            // A gateway that gives OpenAI's sums and Anthropic's names.
+            (
+                json!({"prompt_tokens": 9, "completion_tokens": 4, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2}),
+                [9, 4, 3, 2, -1],
+            ),
+            // Bedrock: beside, unless the total says otherwise.
+            (
+                json!({"inputTokens": 4, "outputTokens": 4, "totalTokens": 13, "cacheReadInputTokens": 3, "cacheWriteInputTokens": 2}),
+                [9, 4, 3, 2, -1],
+            ),
+            (
+                json!({"inputTokens": 9, "outputTokens": 4, "totalTokens": 13, "cacheReadInputTokens": 3}),
+                [9, 4, 3, -1, -1],
+            ),
+            // Google: the cache is in the prompt, thoughts are beside the candidates, unless the total says otherwise.
+            (
+                json!({"prompt_token_count": 9, "candidates_token_count": 3, "thoughts_token_count": 1,
+                    "cached_content_token_count": 3, "total_token_count": 13}),
+                [9, 4, 3, -1, 1],
+            ),
+            (
+                json!({"promptTokenCount": 9, "candidatesTokenCount": 4, "thoughtsTokenCount": 1, "totalTokenCount": 13}),
+                [9, 4, -1, -1, 1],
+            ),
+            // LangChain: all inside.
+            (
+                json!({"input_tokens": 9, "output_tokens": 4, "total_tokens": 13,
+                    "input_token_details": {"cache_read": 3, "cache_creation": 2, "audio": 0},
+                    "output_token_details": {"reasoning": 1}}),
+                [9, 4, 3, 2, 1],
+            ),
+            // Wrapped once.
+            (json!({"token_usage": {"prompt_tokens": 9, "completion_tokens": 4}}), [9, 4, -1, -1, -1]),
+            // Ollama.
+            (json!({"prompt_eval_count": 9, "eval_count": 4}), [9, 4, -1, -1, -1]),
+            // What is no count is unknown; zero is known.
+            (
+                json!({"input": -1, "output": true, "cached": "3", "cache_write": 1.5, "reasoning": 0}),
+                [-1, -1, -1, -1, 0],
+            ),
+            (json!({"input": 9.0, "output": null}), [9, -1, -1, -1, -1]),
+        ];
+        for (usage, expected) in table {
+            assert_eq!(counts(&usage), expected.map(|count| (count >= 0).then_some(count)), "{usage}");
+        }
+    }
+
+    #[test]
+    fn counts_without_a_number_are_none_at_all() {
+        assert_eq!(Counts::find(View::new(&tape(&json!({"input": null, "note": 1})))), None);
+        assert_eq!(Counts::find(View::new(&tape(&json!([1, 2])))), None);
     }
 }

@@ -5,8 +5,11 @@
 //! as `dropped{internal}`, so the ledger's identity holds whatever happens here.
 
 pub mod build;
+pub mod console;
+pub mod file;
 pub mod memory;
 pub mod otlp;
+pub mod stdout;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod worker;

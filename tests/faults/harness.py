@@ -260,13 +260,26 @@ class Run:
         code: int | None = 0,
         timeout: float = 60.0,
         quiet: bool = True,
+        internal: int | None = 0,
         **named: Any,
     ) -> Result:
         """Start an app, wait for its end, hold it to the promises every app is held to."""
-        return self.finish(self.start(work, **named), code=code, timeout=timeout, quiet=quiet)
+        return self.finish(self.start(work, **named), code=code, timeout=timeout, quiet=quiet, internal=internal)
 
-    def finish(self, process: Process, *, code: int | None = 0, timeout: float = 60.0, quiet: bool = True) -> Result:
-        """Wait for an app. `code`: the exit code it must have (None: any); `quiet`: no traceback on stderr."""
+    def finish(
+        self,
+        process: Process,
+        *,
+        code: int | None = 0,
+        timeout: float = 60.0,
+        quiet: bool = True,
+        internal: int | None = 0,
+    ) -> Result:
+        """Wait for an app.
+
+        `code`: the exit code it must have; `internal`: the number of internal errors (None: any); `quiet`: no traceback
+        on stderr.
+        """
         result = process.result(timeout)
         if result.hung:
             self.check("ends by itself", f"hung after {timeout:.0f} s: {_tail(result.stderr)}", "no hang", False)
@@ -277,8 +290,9 @@ class Run:
             self.check("stderr", _tail(result.stderr), "no traceback, no panic", False)
         for event in result.all("exit"):
             self.account(event["stats"])
-            if event["stats"]["internal_errors"]:
-                self.check("internal errors", event["stats"]["internal_errors"], "0", False)
+            errors = event["stats"]["internal_errors"]
+            if internal is not None and errors != internal:
+                self.check("internal errors", errors, str(internal), False)
         return result
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ The program comes from `scripts/collector`: the OpenTelemetry Collector, or rote
 Collector writes each request to a file as one line of OTLP JSON; rotel writes no files, so it forwards to a small
 recorder in this process. Either way `read_spans()` gives the spans as somebody else's decoder understood them.
 
-`python -m tests.support.collector COMMAND...` runs a program with its spans sent to such a collector and says what came.
+`python -m tests.support.collector COMMAND...` runs a program with its spans sent to one, and says what arrived there.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class CollectedSpan:
 class Collector:
     """A collector that runs: where to send to, and what has arrived. Readable after the `with` block too."""
 
-    def __init__(self, http_url: str, grpc_url: str, process: subprocess.Popen[bytes], requests: Callable[[], list[Any]]):
+    def __init__(
+        self, http_url: str, grpc_url: str, process: subprocess.Popen[bytes], requests: Callable[[], list[Any]]
+    ):
         self.http_url = http_url
         self.grpc_url = grpc_url
         self._process = process
@@ -281,7 +283,10 @@ def _value(value: dict[str, Any]) -> Any:
 def main(command: list[str]) -> int:
     """Run a program beside a collector; its exit code, or 1 if it went well and yet nothing arrived."""
     with tempfile.TemporaryDirectory() as folder, running_collector(pathlib.Path(folder)) as collector:
-        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.http_url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http_url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
         code = subprocess.call(command, env={**os.environ, **environment})
         if code != 0:
             return code

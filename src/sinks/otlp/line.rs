@@ -51,7 +51,7 @@ pub(super) async fn run(line: Arc<Line>) {
     let mut sender = Sender {
         client: line.client.fresh(),
         backoff: Backoff::new(line.pace, generate_span_id().to_u64()),
-        budget: BisectBudget::new(),
+        budget: BisectBudget::default(),
         portion: line.portion,
         flush_calls: 0,
         given_up: false,

@@ -87,6 +87,11 @@ impl OtlpSink {
         Ok(Self { line, worker: worker.clone() })
     }
 
+    #[cfg(test)]
+    fn waiting_flushes(&self) -> usize {
+        self.line.queue.waiting_flushes()
+    }
+
     /// Makes sure that the task and the thread run. When the system has no thread to give, everything waits, within its
     /// bound, for the next call.
     fn start(&self) {

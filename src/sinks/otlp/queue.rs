@@ -34,6 +34,14 @@ struct Flush {
     _done: FlushToken,
 }
 
+impl Flush {
+    /// Whether nobody waits for it any more. Later than its deadline: who waits takes a dropped token for success, and
+    /// must not see one drop at the moment at which it gives up.
+    fn is_forgotten(&self, now: Instant) -> bool {
+        self.deadline + Duration::from_secs(1) < now
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     waiting: VecDeque<(Delivery, usize)>,
@@ -125,9 +133,9 @@ impl Queue {
     /// Notes a flush. The token is dropped when everything accepted so far is settled, or some time after `deadline`.
     pub(super) fn flush(&self, deadline: Instant, done: FlushToken) {
         let mut inner = self.lock();
-        // Nobody waits for these: a process that flushes often at a dead receiver must not collect them.
+        // A process that flushes often at a dead receiver must not collect these.
         let now = Instant::now();
-        inner.flushes.retain(|flush| flush.deadline > now);
+        inner.flushes.retain(|flush| !flush.is_forgotten(now));
         inner.flush_calls += 1;
         let accepted = inner.accepted;
         if !inner.ended {
@@ -166,17 +174,22 @@ impl Queue {
         self.lock().flush_calls
     }
 
+    #[cfg(test)]
+    pub(super) fn waiting_flushes(&self) -> usize {
+        self.lock().flushes.len()
+    }
+
     /// What to do next. Called with nothing in hand, so what is not waiting is settled.
     pub(super) fn next(self: &Arc<Self>, portion: Portion, now: Instant) -> Next {
         let mut inner = self.lock();
         let settled = inner.accepted - inner.waiting.len() as u64;
-        inner.flushes.retain(|flush| flush.accepted > settled && flush.deadline > now);
+        inner.flushes.retain(|flush| flush.accepted > settled && !flush.is_forgotten(now));
         let Some(since) = inner.since else {
             return if inner.closing.is_some() { Next::Ended } else { Next::Wait(None) };
         };
         let due = since + portion.delay;
         let enough = inner.waiting_spans >= portion.spans || inner.waiting_bytes >= portion.bytes;
-        let asked = !inner.flushes.is_empty() || inner.closing.is_some();
+        let asked = inner.flushes.iter().any(|flush| flush.deadline > now) || inner.closing.is_some();
         if !(enough || asked || due <= now) {
             return Next::Wait(Some(due));
         }

@@ -159,15 +159,16 @@ pub struct BisectBudget {
     units: i64,
 }
 
+impl Default for BisectBudget {
+    /// A full budget.
+    fn default() -> Self {
+        Self { units: Self::MOST }
+    }
+}
+
 impl BisectBudget {
     const REQUEST: i64 = 500;
     const MOST: i64 = 20 * Self::REQUEST;
-
-    /// A full budget.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { units: Self::MOST }
-    }
 
     /// `spans` spans were sent for the first time.
     pub fn earn(&mut self, spans: usize) {
@@ -301,7 +302,7 @@ mod tests {
             }
             spent
         };
-        let mut budget = BisectBudget::new();
+        let mut budget = BisectBudget::default();
         assert_eq!(spend_all(&mut budget), 20);
         budget.earn(10_000);
         assert_eq!(spend_all(&mut budget), 20);

@@ -99,6 +99,12 @@ impl OtlpWorker {
         Ok(())
     }
 
+    /// Whether a thread runs.
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        self.0.lock().running
+    }
+
     /// Before a fork: the thread leaves the runtime, with requests in flight, and is joined. A thread that does not come
     /// by `deadline` (it is compressing, say) is left alone.
     pub(super) fn park(&self, deadline: Instant) {

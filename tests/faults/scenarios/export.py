@@ -193,6 +193,8 @@ def several(app: App, endpoints: list[str], spans: int) -> None:
         parts.make(ironspan, 10)
         time.sleep(0.01)
     app.emit("last")
+    # The exit would send what waits: the usual delay is that of a process that goes on.
+    time.sleep(2.0)
 
 
 @scenario("E21", "two destinations, one of them silent", lane="timed")

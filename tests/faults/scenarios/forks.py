@@ -55,8 +55,7 @@ def queued_then_forked(app: App, endpoint: str, spans: int, children: int) -> No
             # Through the whole normal exit: it is there that a child could send what its parent has queued.
             sys.exit(0)
         forked.append(child)
-    [reap(child, 20) for child in forked]
-    app.emit("children")
+    app.emit("children", statuses=[reap(child, 20) for child in forked])
 
 
 @scenario("F03", "the parent queues 500 spans, forks 8 children, all exit")
@@ -280,11 +279,8 @@ def pickles(app: App, endpoint: str) -> None:
             "Report": ironspan.flush(0.1),
             "unstarted span": ironspan.span("x"),
         }
-        if hasattr(ironspan, "langchain"):
-            try:
-                things["CallbackHandler"] = ironspan.langchain.CallbackHandler()
-            except ImportError:
-                app.emit("note", text="langchain is not installed")
+        if _importable("langchain_core"):
+            things["CallbackHandler"] = ironspan.langchain.CallbackHandler()
         for name, thing in things.items():
             for pickler in (pickle, cloudpickle):
                 try:

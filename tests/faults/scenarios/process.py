@@ -155,7 +155,7 @@ def teardown(run: Run) -> None:
     run.check("exceptions and signals", f"{len(noisy)} in {runs} runs {noisy[:1] or ''}", "0", not noisy)
 
 
-def many_shutdowns(app: App, endpoint: str, healthy: str, timeout: float) -> None:
+def many_shutdowns(app: App, endpoint: str, healthy: str, limit: float) -> None:
     before = probe.threads()
     ironspan = app.init(endpoint)
     parts.make(ironspan, 500)
@@ -166,7 +166,7 @@ def many_shutdowns(app: App, endpoint: str, healthy: str, timeout: float) -> Non
         watch = probe.Stopwatch()
         for _ in range(2):
             try:
-                slow.append(watch.time(lambda: ironspan.shutdown(timeout)) / 1e9)
+                slow.append(watch.time(lambda: ironspan.shutdown(limit)) / 1e9)
             except BaseException as error:
                 raised.append(repr(error))
 
@@ -197,7 +197,7 @@ def shutdowns(run: Run) -> None:
     for mode in ("blackhole", "refuse", "ok"):
         healthy = run.receiver("ok")
         endpoint = run.receiver(mode).endpoint
-        result = run.app(many_shutdowns, endpoint=endpoint, healthy=healthy.endpoint, timeout=1.0)
+        result = run.app(many_shutdowns, endpoint=endpoint, healthy=healthy.endpoint, limit=1.0)
         stopped = result.one("stopped")
         run.account(stopped["stats"])
         slowest = max(slowest, stopped["slowest"])
@@ -328,6 +328,7 @@ def many_inits(run: Run) -> None:
     arrived = sum(receiver.report()["unique"] for receiver in healthy)
     run.check("arrived", f"{arrived} of {result.stats['created']}", "all", arrived == result.stats["created"] == 1025)
     dead = [run.receiver("blackhole").endpoint, run.receiver("refuse").endpoint]
-    found = run.app(restarts, endpoints=dead, count=run.pick(40, 200), timeout=600).one("restarted")
+    # Each start first gives the spans of the one before its 2 seconds.
+    found = run.app(restarts, endpoints=dead, count=run.pick(5, 200), timeout=600).one("restarted")
     run.check("threads, dead collectors", f"+{found['threads']}", "+1", found["threads"] <= 1)
     run.check("descriptors, dead collectors", f"+{found['files']}", "+8", found["files"] <= 8)

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Wire;
 use prost::Message;
 
-use super::receiver::{Answer, PATIENCE, Receiver};
+use super::receiver::{Answer, PATIENCE, Receiver, Seen};
 use super::rig::{BATCH, FAST, Rig, SLOW, config};
 use crate::config::BatchConfig;
 use crate::config::{OtlpConfig, Protocol};
@@ -243,8 +243,7 @@ fn a_request_that_is_too_large_is_halved_and_later_ones_are_made_smaller() {
     }
     assert_eq!(rig.tally(), (80, 0, 0, 0));
     let seen = receiver.seen();
-    let accepted: Vec<_> =
-        seen.iter().filter(|seen| seen.body.len() <= 1 << 20).flat_map(|seen| seen.names()).collect();
+    let accepted: Vec<_> = seen.iter().filter(|seen| seen.body.len() <= 1 << 20).flat_map(Seen::names).collect();
     assert_eq!(accepted, names, "each once, in order");
     let refused: Vec<_> = seen.iter().map(|seen| seen.body.len() > 1 << 20).collect();
     assert!(refused.iter().filter(|&&refused| refused).count() <= 6, "{refused:?}");
@@ -267,7 +266,7 @@ fn a_single_span_that_is_too_large_arrives_shortened_with_a_mark() {
     rig.flush_all();
     assert_eq!(rig.tally(), (3, 0, 0, 0));
     let accepted: Vec<_> =
-        receiver.seen().iter().filter(|seen| seen.body.len() <= 1 << 20).flat_map(|seen| seen.spans()).collect();
+        receiver.seen().iter().filter(|seen| seen.body.len() <= 1 << 20).flat_map(Seen::spans).collect();
     assert_eq!(accepted.len(), 3);
     let span = accepted.iter().find(|span| span.name == "step").unwrap();
     let value = |key: &str| {

@@ -196,12 +196,9 @@ fn lock(state: &State) -> std::sync::MutexGuard<'_, Log> {
 }
 
 fn response(status: u16, headers: &[(&'static str, String)], body: &[u8]) -> Vec<u8> {
-    let mut out = format!("HTTP/1.1 {status} Word\r\ncontent-length: {}\r\n", body.len());
-    for (name, value) in headers {
-        out.push_str(&format!("{name}: {value}\r\n"));
-    }
-    out.push_str("\r\n");
-    [out.as_bytes(), body].concat()
+    let head = format!("HTTP/1.1 {status} Word\r\ncontent-length: {}\r\n", body.len());
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    [head.as_bytes(), headers.concat().as_bytes(), b"\r\n", body].concat()
 }
 
 fn serve(stream: Box<dyn Stream>, tcp: &TcpStream, state: &State) -> std::io::Result<()> {

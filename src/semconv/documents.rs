@@ -70,6 +70,17 @@ fn document(item: View<'_>, out: &mut Writer<'_>) {
     }
 }
 
+/// Id and score out of a document's metadata. LangChain's documents have no place for a score and seldom an id:
+/// retrievers leave both there, a reranker its score beside the search's. Distances run the other way and are no scores.
+fn noted(metadata: View<'_>) -> (Option<View<'_>>, Option<View<'_>>) {
+    let [id, doc_id, document_id, mongo_id] = metadata.pick(["id", "doc_id", "document_id", "_id"]);
+    let [relevance, rerank, score, mongo_score, similarity_score, similarity] =
+        metadata.pick(["relevance_score", "rerank_score", "score", "_score", "similarity_score", "similarity"]);
+    let scores = [relevance, rerank, score, mongo_score, similarity_score, similarity];
+    let score = scores.into_iter().flatten().find(|score| score.float().is_some());
+    (id.or(doc_id).or(document_id).or(mongo_id), score)
+}
+
 fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
     let [id, id_, doc_id, document_id, node_id, mongo_id] =
         document.pick(["id", "id_", "doc_id", "document_id", "node_id", "_id"]);
@@ -79,6 +90,10 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
     let [metadata, extra_info, payload] = document.pick(["metadata", "extra_info", "payload"]);
     let resource = resource.and_then(|resource| resource.get("text"));
     let content = page_content.or(text).or(resource).or(content).or(body).or(inner);
+    let metadata = metadata.or(extra_info).or(payload.filter(|_| content.is_some()));
+    let (noted_id, noted_score) = metadata.map_or((None, None), noted);
+    let id = id.or(id_).or(doc_id).or(document_id).or(node_id).or(mongo_id).or(noted_id);
+    let score = score.or(inner_score).or(similarity).or(relevance).or(noted_score);
     out.raw("{");
     let mut first = true;
     let mut field = |key: &str, out: &mut Writer<'_>| {
@@ -88,7 +103,7 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
         first = false;
         out.key(key);
     };
-    if let Some(id) = id.or(id_).or(doc_id).or(document_id).or(node_id).or(mongo_id).filter(|id| !id.is_empty()) {
+    if let Some(id) = id.filter(|id| !id.is_empty()) {
         field("id", out);
         // Strings by the schema, whatever a store has.
         match id.token() {
@@ -96,7 +111,7 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
             _ => out.str(&crate::resolve::text_of(id.bytes())),
         }
     }
-    if let Some(score) = score.or(inner_score).or(similarity).or(relevance).filter(|score| score.float().is_some()) {
+    if let Some(score) = score.filter(|score| score.float().is_some()) {
         field("score", out);
         out.value(score.bytes());
     }
@@ -106,7 +121,6 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
         None if payload.is_some() || !document.is_map() => out.value(payload.unwrap_or(document).bytes()),
         None => out.value(document.bytes()),
     }
-    let metadata = metadata.or(extra_info).or(payload.filter(|_| content.is_some()));
     if let Some(metadata) = metadata.filter(|metadata| !metadata.is_empty()) {
         field("metadata", out);
         out.value(metadata.bytes());

@@ -113,9 +113,14 @@ impl Counts {
             }
             return;
         }
+        // Anthropic through LangChain: writes by the lifetime of the entry, while their sum is set to zero.
+        let mut by_lifetime = None;
         for (key, value) in details.pairs() {
             let count = value.count();
             match &*key.to_str() {
+                "ephemeral_5m_input_tokens" | "ephemeral_1h_input_tokens" if input => {
+                    by_lifetime = count.map(|count| count.saturating_add(by_lifetime.unwrap_or(0))).or(by_lifetime);
+                }
                 "cached_tokens" | "cache_read" if input => self.cached = count.or(self.cached),
                 "cache_creation" | "cache_write" | "cache_write_tokens" if input => {
                     self.cache_write = count.or(self.cache_write)
@@ -126,6 +131,9 @@ impl Counts {
                 "text_tokens" | "text" => by(self, 2, count),
                 _ => {}
             }
+        }
+        if self.cache_write.unwrap_or(0) == 0 {
+            self.cache_write = by_lifetime.or(self.cache_write);
         }
     }
 
@@ -279,6 +287,12 @@ mod tests {
                     "input_token_details": {"cache_read": 3, "cache_creation": 2, "audio": 0},
                     "output_token_details": {"reasoning": 1}}),
                 [9, 4, 3, 2, 1],
+            ),
+            (
+                json!({"input_tokens": 9, "output_tokens": 4, "total_tokens": 13,
+                    "input_token_details": {"cache_read": 3, "cache_creation": 0, "ephemeral_5m_input_tokens": 2,
+                        "ephemeral_1h_input_tokens": null}}),
+                [9, 4, 3, 2, -1],
             ),
             // Wrapped once.
             (json!({"token_usage": {"prompt_tokens": 9, "completion_tokens": 4}}), [9, 4, -1, -1, -1]),

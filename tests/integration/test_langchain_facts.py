@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.documents import Document
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
-
 from ironspan.langchain import CallbackHandler
 from ironspan.langchain._describe import agent_of, outcome_of, tags_of
 from ironspan.langchain._model import model_of
 from ironspan.testing import FinishedSpan
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+
 from tests.support.outline import only
 
 Spans = Callable[[], list[FinishedSpan]]

@@ -11,14 +11,14 @@ Values are handed over as they are; the Rust side walks them and makes GenAI mes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 import ironspan
 from ironspan import Span, SpanContext, _core
 from ironspan._guard import harmless
-from ironspan._runs import RUNS, Run, finish, key_of
+from ironspan._runs import NO_SPAN_ID, RUNS, Run, finish, key_of
 from ironspan.langchain import _ambient, _describe, _interrupts, _model
 
 __all__ = ["CallbackHandler"]
@@ -69,9 +69,7 @@ class CallbackHandler(BaseCallbackHandler):
         if _describe.is_hidden(tags):
             start.hide()
             return
-        agent, is_agent = _describe.agent_of(
-            name, tags, start.metadata, start.metadata_above, start.above.agent if start.above is not None else None
-        )
+        agent, is_agent = _describe.agent_of(name, tags, start.metadata, start.metadata_above, start.agent)
         common = start.common()
         span: Span
         if is_agent and agent is not None:
@@ -210,9 +208,8 @@ class CallbackHandler(BaseCallbackHandler):
         description = own.get("description")
         call_id = kwargs.get("tool_call_id")
         common = start.common()
-        agent = start.above.agent if start.above is not None else None
-        if agent is not None:
-            common["attributes"]["gen_ai.agent.name"] = agent
+        if start.agent is not None:
+            common["attributes"]["gen_ai.agent.name"] = start.agent
         span = ironspan.tool(
             _describe.name_of(serialized, own.get("name"), kwargs.get("name") or "tool"),
             arguments=input_str if inputs is None else inputs,
@@ -220,7 +217,7 @@ class CallbackHandler(BaseCallbackHandler):
             description=description if isinstance(description, str) else None,
             **common,
         )
-        start.go(span).agent = agent
+        start.go(span)
 
     @harmless
     def on_tool_end(self, output: Any, *, run_id: Any, **kwargs: Any) -> None:
@@ -289,12 +286,8 @@ class CallbackHandler(BaseCallbackHandler):
         def record(span: Span) -> None:
             outcome = getattr(retry_state, "outcome", None)
             error = outcome.exception() if outcome is not None and outcome.failed else None
-            span.event(
-                "retry",
-                level="warning",
-                attempt=getattr(retry_state, "attempt_number", None),
-                error=type(error).__name__ if error is not None else None,
-            )
+            attempt = getattr(retry_state, "attempt_number", 0)
+            span.event("retry", level="warning", attempt=attempt, error="" if error is None else type(error).__name__)
 
         _note(run_id, record)
 
@@ -341,6 +334,11 @@ class _Start:
         return None if RUNS.get(key) is not None else cls(run_id, key, parent_run_id, tags, metadata)
 
     @property
+    def agent(self) -> str | None:
+        """The agent in whose turn the run above takes place."""
+        return self.above.agent if self.above is not None else None
+
+    @property
     def is_root(self) -> bool:
         """Whether no run is above this one."""
         return self.above is None and not self.orphan
@@ -372,20 +370,22 @@ class _Start:
         return run
 
     def hide(self) -> None:
-        """Enters a run that is not shown: what is below it hangs below its parent."""
-        run = self._run(self.above.span if self.above is not None else None)
+        """Enters a run that is not shown: what is below it hangs below what it would have hung below itself."""
+        nearest = ironspan.current() if self.parent is None else self.parent
+        run = self._run(nearest if nearest.span_id != NO_SPAN_ID else None)
         run.owns = False
-        run.agent = self.above.agent if self.above is not None else None
         RUNS.open(run, self.run_id)
 
     def _run(self, span: Span | SpanContext | None) -> Run:
         run = Run(self.key, self.above.key if self.above is not None else None, span, self.base)
         run.metadata = self.metadata
+        run.agent = self.agent
         return run
 
 
 def _span(run: Run) -> Span:
-    return run.span  # type: ignore[return-value]  # open runs hold spans, ended ones contexts
+    # Open runs hold spans, ended ones contexts.
+    return cast("Span", run.span)
 
 
 def _note(run_id: Any, record: Callable[[Span], None]) -> None:

@@ -10,6 +10,7 @@ mod exception;
 mod fastcall;
 mod frame;
 mod guard;
+mod hint;
 mod memory;
 mod options;
 mod ready;
@@ -74,8 +75,7 @@ fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
 /// Parent and scope for a span that starts here, when the variable holds `object`.
 #[inline]
 fn ambient_of(py: Python<'_>, object: Option<&Bound<'_, PyAny>>) -> Ambient {
-    let _ = py;
-    object.map_or_else(Ambient::default, Ambient::of)
+    hint::refine(py, object.map_or_else(Ambient::default, Ambient::of))
 }
 
 /// Parent and scope for a span that starts here.
@@ -129,6 +129,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(memory::_set_clock, module)?)?;
     module.add_function(wrap_pyfunction!(memory::_set_incremental_ids, module)?)?;
     module.add_function(wrap_pyfunction!(context::_capture, module)?)?;
+    module.add_function(wrap_pyfunction!(hint::_set_hint, module)?)?;
+    module.add_function(wrap_pyfunction!(hint::_current_span_id, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

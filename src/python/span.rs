@@ -164,6 +164,12 @@ impl Span {
     /// Starts the span under `around` and says whether it did (not twice, and not when there is nothing to record).
     #[inline]
     fn start_under(&self, py: Python<'_>, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
+        let named = match std::mem::replace(&mut self.lock().parent, Parent::Ambient) {
+            Parent::Ambient => None,
+            Parent::Named(named) => Some(*named),
+        };
+        // Before the lock: a framework's function may be asked.
+        let around = named.unwrap_or_else(around);
         let mut state = self.lock();
         if state.phase == Phase::Fresh && state.record.is_none() {
             drop(state);
@@ -175,10 +181,6 @@ impl Span {
             return false;
         }
         let Some(engine) = engine::current() else { return state.close() };
-        let around = match std::mem::replace(&mut state.parent, Parent::Ambient) {
-            Parent::Ambient => around(),
-            Parent::Named(named) => *named,
-        };
         let sampler = engine.sampler();
         let (kept, parent_id, parent_remote) = if let Some(parent) = around.context {
             let kept = sampler.decide(Some(&parent), parent.trace_id);

@@ -34,6 +34,10 @@ impl<'a> Response<'a> {
             self.model.or(model_name.or(model).or(model_id).or(version).filter(|model| model.text().is_some()));
         self.id = self.id.or(id.filter(|id| id.text().is_some()));
         self.note_usage(metadata);
+        if metadata.get("eval_count").is_some() {
+            // Ollama's counts stand among the rest of the metadata.
+            self.push_usage(metadata);
+        }
     }
 
     /// Notes where a wrapper keeps its usage.

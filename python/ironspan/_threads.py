@@ -37,7 +37,7 @@ def install() -> None:
 
         def run_inside() -> None:
             # The instance is as it was before the target sees it.
-            del self.run  # type: ignore[method-assign]
+            del self.run
             with attachment:
                 run()
 
@@ -52,7 +52,7 @@ def install() -> None:
             self.__dict__.pop("run", None)
             raise
 
-    submit = ThreadPoolExecutor.submit
+    submit: Any = ThreadPoolExecutor.submit
 
     def submit_quietly(self: ThreadPoolExecutor, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         _submitting.now = True
@@ -75,4 +75,4 @@ def install() -> None:
 
     start_with_span._ironspan = True  # type: ignore[attr-defined]
     threading.Thread.start = start_with_span  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit_with_span  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = submit_with_span  # type: ignore[assignment, method-assign]

@@ -106,7 +106,7 @@ def conversation_of(metadata: Mapping[str, Any]) -> str | None:
     return None
 
 
-def attributes_of(tags: Any, metadata: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
+def attributes_of(tags: Any, metadata: Mapping[Any, Any], above: Mapping[Any, Any] | None) -> dict[str, Any]:
     """Attributes from the metadata: the user's pairs where they first appear, the conversation and user everywhere."""
     attributes: dict[str, Any] = {}
     for key, value in metadata.items():

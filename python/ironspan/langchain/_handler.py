@@ -398,7 +398,7 @@ def _span(run: Run) -> Span:
     return run.span  # type: ignore[return-value]  # open runs hold spans, ended ones contexts
 
 
-def _note(run_id: Any, record: Callable[[Span], None]) -> None:
+def _note(run_id: Any, record: Callable[[Span], object]) -> None:
     run = RUNS.get(key_of(run_id))
     if run is not None and isinstance(run.span, Span):
         record(run.span)

@@ -20,6 +20,9 @@ use crate::tape::{Cut, Tape, Text, Width};
 const MAX_DEPTH: u32 = 64;
 /// Values in one payload.
 const MAX_NODES: u32 = 20_000;
+/// Values in a key of a mapping that is no text, and bytes of them.
+const MAX_KEY_NODES: u32 = 64;
+const MAX_KEY_BYTES: usize = 4096;
 /// Bytes that one span may hold; what comes later is left out and counted.
 pub(crate) const SPAN_BYTES: usize = 16 << 20;
 
@@ -28,27 +31,35 @@ struct Walk<'t> {
     tape: &'t mut Tape,
     nodes: u32,
     limit: usize,
+    /// Whether a text or bytes had to be shortened.
+    shortened: bool,
 }
 
 /// What came of writing a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// All of it is there.
+    /// All of it is there, or marks where it is not.
     Whole,
+    /// A text was shortened, which no mark says.
+    Shortened,
     /// The span is full: nothing of it is there.
     LeftOut,
 }
 
-/// Appends `value` to `tape`. A value that does not fit under the span's byte limit is undone.
+/// Appends `value` to `tape`, as much of it as fits under the span's byte limit.
 pub(crate) fn write(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Written {
-    let start = tape.len();
-    if start >= SPAN_BYTES {
+    write_within(value, tape, SPAN_BYTES)
+}
+
+/// Appends `value` to `tape`, which may grow to about `limit` bytes: what does not fit is cut.
+pub(crate) fn write_within(value: &Bound<'_, PyAny>, tape: &mut Tape, limit: usize) -> Written {
+    if tape.len() >= limit {
         return Written::LeftOut;
     }
-    let mut walk = Walk { tape, nodes: MAX_NODES, limit: SPAN_BYTES };
+    let mut walk = Walk { tape, nodes: MAX_NODES, limit, shortened: false };
     // SAFETY: `value` keeps the object alive, and the interpreter is attached for as long as `value` lives.
     unsafe { walk.value(value.py(), value.as_ptr(), 0) };
-    Written::Whole
+    if walk.shortened { Written::Shortened } else { Written::Whole }
 }
 
 /// Appends `value` if it is a scalar that no code of the user's can touch: exact str, int, float, bool, None. Says
@@ -183,6 +194,7 @@ impl Walk<'_> {
         if text.bytes.len() <= room {
             return self.tape.text(text);
         }
+        self.shortened = true;
         let kept = room / 4 * 4;
         let bytes = text.bytes.get(..kept).unwrap_or_default();
         // ASCII is cut anywhere; wider text at a multiple of its width.
@@ -191,6 +203,7 @@ impl Walk<'_> {
 
     fn bytes(&mut self, bytes: &[u8]) {
         let room = self.limit.saturating_sub(self.tape.len());
+        self.shortened |= bytes.len() > room;
         self.tape.bytes(bytes.get(..room.min(bytes.len())).unwrap_or(bytes));
     }
 
@@ -243,20 +256,24 @@ impl Walk<'_> {
             if ffi::PyUnicode_Check(object) != 0 {
                 return self.text(text_of(object));
             }
-            if ffi::PyLong_CheckExact(object) != 0 {
-                let mut overflow = 0;
-                let number = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
-                if overflow == 0 {
-                    return self.tape.str(itoa::Buffer::new().format(number));
-                }
+            if object == ffi::Py_True() {
+                return self.tape.str("True");
+            }
+            if object == ffi::Py_False() {
+                return self.tape.str("False");
             }
             if object == ffi::Py_None() {
                 return self.tape.str("None");
             }
-            if ffi::PyFloat_CheckExact(object) != 0 {
+            if ffi::PyFloat_Check(object) != 0 {
                 return self.tape.str(&format!("{:?}", ffi::PyFloat_AS_DOUBLE(object)));
             }
-            self.tape.str(&format!("<{}>", type_name(object)));
+            // Anything else by the text of its value, so that keys that differ stay apart: a whole number as its
+            // digits, a UUID, date or enum as such, a tuple as the list it is.
+            let mut aside = Tape::default();
+            let mut walk = Walk { tape: &mut aside, nodes: MAX_KEY_NODES.min(self.nodes), limit: MAX_KEY_BYTES, shortened: false };
+            walk.value(key.py(), object, MAX_DEPTH - 2);
+            self.tape.str(&crate::resolve::text_of(aside.as_bytes()));
         }
     }
 

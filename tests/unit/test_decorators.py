@@ -11,6 +11,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan.testing import MemoryExporter, tree
+
 from tests.support.processes import run_python
 
 

@@ -15,7 +15,10 @@ def attributes(trace: MemoryExporter, name: str) -> dict[str, Any]:
 
 
 def test_a_scope_is_on_every_span_below_and_on_no_other(ironspan_trace: MemoryExporter) -> None:
-    with ironspan.span("before"), ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"tier": "gold", "n": 1}):
+    with (
+        ironspan.span("before"),
+        ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"tier": "gold", "n": 1}),
+    ):
         with ironspan.agent("agent"), ironspan.tool("tool"):
             pass
     with ironspan.span("after"):
@@ -33,9 +36,9 @@ def test_an_inner_scope_adds_and_overrides(ironspan_trace: MemoryExporter) -> No
     with (
         ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"k": 1, "only outer": 2}),
         ironspan.scope(session="s2", tags=["b", "a"], metadata={"k": 3}),
+        ironspan.span("inner"),
     ):
-        with ironspan.span("inner"):
-            pass
+        pass
     found = attributes(ironspan_trace, "inner")
     assert (found["session.id"], found["user.id"]) == ("s2", "u1")
     assert found["ironspan.tags"] == ["a", "b"]

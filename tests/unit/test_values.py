@@ -48,7 +48,7 @@ class Frozen:
 
 
 Slotted = dataclasses.make_dataclass("Slotted", [("x", int, 1), ("y", str, "s")], slots=True)
-Named = collections.namedtuple("Named", "p q")  # noqa: PYI024
+Named = collections.namedtuple("Named", "p q")
 
 
 class Colour(enum.Enum):

@@ -51,7 +51,7 @@ def measure(quick: bool) -> list[Row]:
         import ironspan
 
         sink = receivers.start("ok", detail="count")
-        ironspan.init(service="bench", exporters=[ironspan.exporters.Otlp(endpoint=sink_url(sink))])
+        ironspan.init(service="bench", exporters=[ironspan.exporters.Otlp(traces_endpoint=sink_url(sink))])
         generation = ironspan.generation
 
         def bare(count: int) -> None:

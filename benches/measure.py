@@ -3,7 +3,7 @@
 Rules every bench keeps. Rivals run in the same process run as ironspan, round by round, so that a change of load on the
 machine hits all of them. A cost on the caller is CPU time of the calling thread (`time.thread_time_ns`), never wall
 time; the cost of the loop itself is measured as one more variant in the same rounds and subtracted. Medians are
-reported with the quartiles, and a bar is judged on the median, or on the ratio of two medians.
+reported with the quartiles, and bars are judged on medians: of a cost, or of its ratio to a rival's in the same round.
 
 A bench is a module with a docstring that asks one question and a function `measure(quick)`; `python -m benches.NAME`
 prints its table and exits with 1 when a bar is missed.
@@ -104,15 +104,21 @@ def caller_cpu(
 def versus(
     what: str, samples: dict[str, list[float]], *, unit: str, ours: str, rival: str, at_most: float, scale: float = 1.0
 ) -> list[Row]:
-    """Rows for all subjects, and one that judges the ratio of the medians `ours / rival` against `at_most`."""
+    """Rows for all subjects, and one that judges `ours / rival` against `at_most`.
+
+    The ratio is taken round by round, and its median judged: two neighbours in time have met the same machine.
+    """
     rows = []
     for subject, values in samples.items():
         low, middle, high = quartiles([value * scale for value in values])
         rows.append(Row(what, subject, middle, unit, low, high))
     if ours in samples and rival in samples:
-        times = statistics.median(samples[rival]) / max(statistics.median(samples[ours]), 1e-9)
+        pairs = zip(samples[rival], samples[ours], strict=True)
+        low, times, high = quartiles([theirs / max(own, 1e-9) for theirs, own in pairs])
         bar = 1 / at_most
-        rows.append(Row(what, f"{rival} / {ours}", times, "x", bar=f"at least {_short(bar)} x", passed=times >= bar))
+        rows.append(
+            Row(what, f"{rival} / {ours}", times, "x", low, high, bar=f"at least {_short(bar)} x", passed=times >= bar)
+        )
     return rows
 
 

@@ -39,7 +39,7 @@ def ironspan(endpoint: str | None = None) -> Subject:
     import ironspan as ours
 
     sink = receivers.start("ok", detail="count") if endpoint is None else None
-    ours.init(service="bench", exporters=[ours.exporters.Otlp(endpoint=endpoint or sink_url(sink))])
+    ours.init(service="bench", exporters=[ours.exporters.Otlp(traces_endpoint=endpoint or sink_url(sink))])
     span = ours.span
 
     def spans(count: int) -> None:
@@ -108,7 +108,7 @@ def ddtrace() -> Subject:
 
 
 def sink_url(sink: receivers.Remote | None) -> str:
-    """The full address: as an argument, every subject takes it as it is."""
+    """The exact address for traces, which is what opentelemetry-python's argument `endpoint` means too."""
     assert sink is not None
     return sink.endpoint + "/v1/traces"
 

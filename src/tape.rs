@@ -232,22 +232,15 @@ impl Tape {
 
     #[inline]
     fn tagged(&mut self, tag: u8, payload: &[u8]) {
-        let length = payload.len();
-        self.bytes.reserve(length + 6);
-        self.bytes.push(tag);
-        self.length(length);
-        self.bytes.extend_from_slice(payload);
-    }
-
-    /// A length: one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB; a longer one is cut.
-    #[inline]
-    fn length(&mut self, length: usize) {
-        if let Ok(short @ 0..=254) = u8::try_from(length) {
-            self.bytes.push(short);
+        // A length is one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB: a span is.
+        if let Ok(short @ 0..=254) = u8::try_from(payload.len()) {
+            self.bytes.extend_from_slice(&[tag, short]);
         } else {
-            self.bytes.push(255);
-            self.bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+            self.bytes.reserve(payload.len() + 6);
+            self.bytes.extend_from_slice(&[tag, 255]);
+            self.bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
         }
+        self.bytes.extend_from_slice(payload);
     }
 
     /// Writes `None`.
@@ -423,16 +416,11 @@ impl<'a> Reader<'a> {
     /// Skips one whole value, containers included, and returns its bytes.
     pub fn skip_value(&mut self) -> Option<&'a [u8]> {
         let start = self.rest;
-        match self.next_token()? {
-            Token::List | Token::Map | Token::Object(_) => {
-                if !self.skip_open(1) {
-                    return None;
-                }
-            }
-            Token::End => return None,
-            _ => {}
-        }
-        start.get(..start.len() - self.rest.len())
+        let whole = match self.next_token()? {
+            Token::List | Token::Map | Token::Object(_) => self.skip_open(1),
+            token => token != Token::End,
+        };
+        if whole { start.get(..start.len() - self.rest.len()) } else { None }
     }
 
     /// Skips to behind the end of the `open` innermost containers and says whether they ended.

@@ -186,6 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn reading_ends_at_180_members_and_8192_bytes_with_their_commas() {
+        let many = (0..200).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
+        let found = parse(&many);
+        assert_eq!((found.len(), found.get("k179"), found.get("k180")), (180, Some("v"), None));
+
+        let (first, second) = (format!("a={}", "x".repeat(4094)), format!("b={}", "x".repeat(4093)));
+        assert_eq!(parse(&format!("{first},{second}")).len(), 2);
+        assert_eq!(parse(&format!("{first},{second}x")).len(), 1);
+    }
+
+    #[test]
+    fn junk_is_read_up_to_64_kib_only() {
+        let junk = "bad member,".repeat(MAX_HEADER_BYTES / 11 + 1);
+        assert_eq!(parse(&format!("{junk}a=1")).len(), 0);
+        assert_eq!(parse(&format!("a=1,{junk}")).len(), 1);
+    }
+
+    #[test]
     fn baggage_lines_are_one_list() {
         let half = "x".repeat(5000);
         let carrier: Headers =

@@ -27,9 +27,7 @@ pub fn parse(value: &str) -> Option<SpanContext> {
     let (head, tail) = value.split_at_checked(LENGTH)?;
     let mut fields = head.split('-');
     let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    if fields.next().is_some() {
-        return None;
-    }
+    // A fifth field cannot follow: the lengths of these four make up all of `head`.
     match hex_pair(version)? {
         0xff => return None,
         0 if !tail.is_empty() => return None,

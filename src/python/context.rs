@@ -88,7 +88,7 @@ impl PySpanContext {
     #[getter]
     fn baggage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let entries = PyDict::new(py);
-        for entry in self.baggage.iter() {
+        for entry in &self.baggage {
             entries.set_item(&*entry.key, &*entry.value)?;
         }
         Ok(entries)
@@ -428,13 +428,10 @@ pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let found = guard(None, || {
         let object = super::current::settled(py)?;
         match object.cast_exact::<Frame>() {
-            Ok(frame) => match frame.get().span(py) {
-                Some(span) => Some(span),
-                None => {
-                    let ambient = Ambient::of(&object);
-                    ok(py, Bound::new(py, Span::stand_in(py, ambient))).map(Bound::into_any)
-                }
-            },
+            Ok(frame) => frame.get().span(py).or_else(|| {
+                let ambient = Ambient::of(&object);
+                ok(py, Bound::new(py, Span::stand_in(py, ambient))).map(Bound::into_any)
+            }),
             Err(_) => Some(object),
         }
     });

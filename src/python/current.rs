@@ -15,7 +15,7 @@ use crate::python::frame::Frame;
 use crate::python::span::Span;
 
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-/// CPython up to 3.11 can crash in `PyContextVar_Set` when a garbage collection re-enters it (cpython issue 148891).
+/// Python up to 3.11 can crash in `PyContextVar_Set` when a garbage collection re-enters it (cpython issue 148891).
 /// There the collector is held off during the call: 6 ns.
 static HOLD_GC: AtomicBool = AtomicBool::new(false);
 

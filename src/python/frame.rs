@@ -75,7 +75,8 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn new(change: Change) -> Self {
-        let state = State { change, inside: Ambient::default(), entered: Entered::default(), open: false, stray: false };
+        let state =
+            State { change, inside: Ambient::default(), entered: Entered::default(), open: false, stray: false };
         Self { state: Mutex::new(state) }
     }
 
@@ -200,7 +201,7 @@ impl Frame {
         false
     }
 
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> super::ready::Ready {
+    fn __aenter__(slf: &Bound<'_, Self>) -> super::ready::Ready {
         guard((), || Self::enter_frame(slf));
         super::ready::Ready::new(slf.clone().into_any().unbind())
     }

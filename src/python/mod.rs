@@ -68,7 +68,7 @@ fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
     if engine::is_closed() {
         return None;
     }
-    guard::ok(py, control::start(py)).flatten()
+    guard::guard(None, || control::start(py))
 }
 
 /// Parent and scope for a span that starts here, when the variable holds `object`.
@@ -102,7 +102,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     std::panic::set_hook(Box::new(|_| {}));
     current::init(py)?;
     fastcall::init(module)?;
-    errors::init(module)?;
     module.add_class::<Span>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<context::PySpanContext>()?;

@@ -18,7 +18,7 @@ use crate::keys::Key;
 use crate::kind::{Kind, Outcome};
 use crate::ledger::{DropReason, Loss, PROCESS};
 use crate::python::context::PySpanContext;
-use crate::python::convert::{self, SPAN_BYTES, Written};
+use crate::python::convert::{self, Written, span_bytes};
 use crate::python::current::{self, Entered};
 use crate::python::exception;
 use crate::python::fastcall::Recipe;
@@ -29,7 +29,7 @@ use crate::tape::{Tape, Text};
 use crate::{clock, fork};
 
 /// Bytes that an entry of a tape may take besides its key and what its value may grow to: heads, marks, ends.
-const ENTRY_BYTES: usize = 1024;
+const ENTRY_BYTES: usize = 256;
 
 /// Where a span is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,13 +276,13 @@ impl Span {
                 return state.count_late();
             };
             let start = record.tape.len();
-            if start >= SPAN_BYTES {
+            if start >= span_bytes() {
                 record.left_out += 1;
                 return;
             }
             key.write(&mut record.tape);
-            room = SPAN_BYTES.saturating_sub(record.tape.len() + ENTRY_BYTES);
-            if convert::write_scalar(value, &mut record.tape) && record.tape.len() <= SPAN_BYTES {
+            room = convert::span_bytes().saturating_sub(record.tape.len() + ENTRY_BYTES);
+            if convert::write_scalar(value, &mut record.tape) && record.tape.len() <= convert::span_bytes() {
                 return;
             }
             record.tape.truncate(start);
@@ -312,7 +312,7 @@ impl Label<'_> {
 
 /// Appends what was written aside, unless the span is full.
 fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
-    if written == Written::LeftOut || record.tape.len() + aside.len() > SPAN_BYTES {
+    if written == Written::LeftOut || record.tape.len() + aside.len() > span_bytes() {
         record.left_out += 1;
         return;
     }
@@ -459,15 +459,6 @@ impl Span {
         PySpanContext::new(ambient.context.unwrap_or_default(), baggage)
     }
 
-    #[pyo3(signature = (key, value, /))]
-    fn set<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        guard((), || match key.cast::<PyString>() {
-            Ok(key) => slf.get().put(Label::Text(convert::text(key)), value),
-            Err(_) => slf.get().put(Label::Text(Text::utf8(&lenient_text(key))), value),
-        });
-        slf.clone()
-    }
-
     #[pyo3(signature = (values, /))]
     fn update<'py>(slf: &Bound<'py, Self>, values: &Bound<'py, PyAny>) -> Bound<'py, Self> {
         guard((), || slf.get().put(Label::Known(Key::Attributes), values));
@@ -502,14 +493,11 @@ impl Span {
                 Some(level) => aside.str(&lenient_text(level)),
                 None => aside.str("info"),
             }
-            match attributes {
-                Some(attributes) => {
-                    convert::write(attributes.as_any(), &mut aside);
-                }
-                None => {
-                    aside.map();
-                    aside.end();
-                }
+            if let Some(attributes) = attributes {
+                convert::write(attributes.as_any(), &mut aside);
+            } else {
+                aside.map();
+                aside.end();
             }
             aside.end();
             slf.get().with_record(|record| append(record, Label::Known(Key::Event), Written::Whole, &aside));
@@ -631,25 +619,6 @@ impl Span {
             slf.get().close_at(None, unix_nano(time));
             super::after_end(slf.py());
         });
-    }
-
-    #[inline]
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        guard((), || Self::enter_span(slf));
-        slf.clone()
-    }
-
-    #[inline]
-    #[pyo3(signature = (kind = None, error = None, traceback = None, /))]
-    fn __exit__(
-        slf: &Bound<'_, Self>,
-        kind: Option<&Bound<'_, PyAny>>,
-        error: Option<&Bound<'_, PyAny>>,
-        traceback: Option<&Bound<'_, PyAny>>,
-    ) -> bool {
-        let _ = (kind, traceback);
-        guard((), || Self::exit_span(slf, error));
-        false
     }
 
     fn __aenter__(slf: &Bound<'_, Self>) -> super::ready::Ready {
@@ -803,8 +772,18 @@ impl Span {
 }
 
 impl Span {
+    /// `span.set(key, value)`.
     #[inline]
-    fn enter_span(slf: &Bound<'_, Self>) {
+    pub(crate) fn set_attribute(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+        match key.cast::<PyString>() {
+            Ok(key) => self.put(Label::Text(convert::text(key)), value),
+            Err(_) => self.put(Label::Text(Text::utf8(&lenient_text(key))), value),
+        }
+    }
+
+    /// `span.__enter__()`.
+    #[inline]
+    pub(crate) fn enter_span(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let phase = {
             let state = slf.get().lock();
@@ -822,8 +801,9 @@ impl Span {
         }
     }
 
+    /// `span.__exit__(type, error, traceback)`.
     #[inline]
-    fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
+    pub(crate) fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
         let span = slf.get();
         span.settle_stream(slf.py());
         if let Some(error) = error.filter(|error| !error.is_none()) {

@@ -79,7 +79,9 @@ impl<'s> Facts<'s> {
         if !words.is_empty() && !self.has(key) {
             self.set.core(key, |tape| {
                 tape.list();
-                words.iter().for_each(|word| tape.str(word));
+                for word in words {
+                    tape.str(word);
+                }
                 tape.end();
             });
         }
@@ -94,12 +96,13 @@ impl<'s> Facts<'s> {
         }
     }
 
-    /// Sets the JSON text that `write` makes, and nothing if it says that it made none.
-    pub(super) fn json(&mut self, key: &str, size: usize, write: impl FnOnce(&mut Writer<'_>) -> bool) -> bool {
-        let mut text = String::with_capacity(size + size / 4 + 32);
+    /// Sets the JSON text that `write` makes of `source`, and nothing if it says that it made none.
+    pub(super) fn json(&mut self, key: &str, source: View<'_>, write: impl FnOnce(&mut Writer<'_>) -> bool) -> bool {
+        let mut text = String::with_capacity(source.bytes().len() / 4 * 5 + 32);
         let mut writer = Writer::new(&mut text, self.set.value_length());
         let done = write(&mut writer);
-        let cut = writer.was_cut();
+        // What the walker left out may be where the writer does not look.
+        let cut = writer.was_cut() || done && source.has_cut();
         if done && !self.has(key) {
             self.set.core_json_text(key, &text, cut);
         }
@@ -113,23 +116,20 @@ impl<'s> Facts<'s> {
         if self.has(key) {
             return;
         }
-        let mime = match value.token() {
-            Some(Token::Text(_) | Token::Opaque(_) | Token::Cut(_)) => {
-                self.set.core_value(key, value.bytes());
-                "text/plain"
-            }
-            _ => {
-                self.set.core_json(key, value.bytes());
-                "application/json"
-            }
+        let mime = if let Some(Token::Text(_) | Token::Opaque(_) | Token::Cut(_)) = value.token() {
+            self.set.core_value(key, value.bytes());
+            "text/plain"
+        } else {
+            self.set.core_json(key, value.bytes());
+            "application/json"
         };
         self.str(mime_key, mime);
     }
 
     /// Sets a step's input or output from JSON text.
-    pub(super) fn json_payload(&mut self, of: Payload, size: usize, write: impl FnOnce(&mut Writer<'_>) -> bool) {
+    pub(super) fn json_payload(&mut self, of: Payload, source: View<'_>, write: impl FnOnce(&mut Writer<'_>) -> bool) {
         let (key, mime_key) = of.keys();
-        if !self.has(key) && self.json(key, size, write) {
+        if !self.has(key) && self.json(key, source, write) {
             self.str(mime_key, "application/json");
         }
     }

@@ -167,7 +167,7 @@ impl<'a> Fields<'a> {
             };
             return Some(Media::Blob { modality: modality_of(mime.as_deref()), mime, content });
         }
-        if let Some(url) = self.url.and_then(|url| url.str()) {
+        if let Some(url) = self.url.and_then(View::str) {
             if url.starts_with("data:") {
                 return Some(from_data_url(modality, url));
             }
@@ -200,7 +200,7 @@ fn mime_of_format<'a>(modality: &str, format: Cow<'a, str>) -> Option<Cow<'a, st
 fn as_base64(bytes: &[u8]) -> Option<&str> {
     let letters = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
     let is_base64 = bytes.len() >= 4
-        && bytes.len() % 4 == 0
+        && bytes.len().is_multiple_of(4)
         && letters.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
     std::str::from_utf8(bytes).ok().filter(|_| is_base64)
 }

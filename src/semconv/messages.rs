@@ -115,7 +115,7 @@ impl<'w, 'o> Messages<'w, 'o> {
     }
 
     fn sequence<'a>(&mut self, list: View<'a>, response: &mut Response<'a>, nesting: u32) -> bool {
-        let Some(first) = list.first() else { return false };
+        let Some(first) = list.items().find(|item| !is_passed_over(*item)) else { return false };
         if first.is_list() && role_and_content(first).is_none() {
             // A batch of conversations: one span is one call, so there is one.
             let sole = list.items().nth(1).is_none();
@@ -124,7 +124,7 @@ impl<'w, 'o> Messages<'w, 'o> {
         if is_block(first) && self.proof == Proof::Said {
             return self.blocks(list, response);
         }
-        list.items().all(|item| match item.token() {
+        list.items().filter(|item| !is_passed_over(*item)).all(|item| match item.token() {
             Some(Token::Text(text)) => {
                 self.proof == Proof::Said && {
                     self.plain(text, response);
@@ -142,7 +142,8 @@ impl<'w, 'o> Messages<'w, 'o> {
         })
     }
 
-    fn begin(&mut self, role: &str) {
+    /// Begins a message before its parts.
+    pub(super) fn begin(&mut self, role: &str) {
         if self.written > 0 {
             self.out.raw(",");
         }
@@ -153,7 +154,7 @@ impl<'w, 'o> Messages<'w, 'o> {
     }
 
     /// Ends a message behind its parts.
-    fn end<'a>(
+    pub(super) fn end<'a>(
         &mut self,
         name: Option<View<'a>>,
         calls: bool,
@@ -183,7 +184,7 @@ impl<'w, 'o> Messages<'w, 'o> {
     }
 
     /// A message of one text.
-    fn plain<'a>(&mut self, text: Text<'_>, response: &mut Response<'a>) {
+    fn plain(&mut self, text: Text<'_>, response: &mut Response<'_>) {
         self.text_choice(text, None, response);
     }
 
@@ -225,6 +226,8 @@ impl<'w, 'o> Messages<'w, 'o> {
             }
         }
         let calls = parts.calls > 0;
+        // `completed` is the state of the whole response and leaves open why the model stopped.
+        let reason = if calls && reason.as_deref() == Some("completed") { Some("tool_call".into()) } else { reason };
         self.end(None, calls, reason, response);
     }
 
@@ -245,6 +248,16 @@ impl<'w, 'o> Messages<'w, 'o> {
         let reason = reason.or_else(|| message.reason());
         self.end(message.name, calls, reason, response);
         true
+    }
+}
+
+/// Whether an item among messages is none and says nothing: the mark where the walker stopped, and LangGraph's order to
+/// remove a message.
+fn is_passed_over(item: View<'_>) -> bool {
+    match item.token() {
+        Some(Token::Cut(_)) => true,
+        Some(Token::Object(_)) => item.class().as_deref() == Some("RemoveMessage"),
+        _ => false,
     }
 }
 
@@ -454,7 +467,7 @@ impl<'a> Message<'a> {
             parts.text(text);
         }
         for calls in [self.tool_calls, self.invalid_calls].into_iter().flatten() {
-            calls.items().for_each(|call| parts.call_of(call));
+            calls.items().filter(|call| call.is_map()).for_each(|call| parts.call_of(call));
         }
         if let Some(call) = self.function_call.filter(|_| !parts.calls_listed) {
             parts.call_of(call);
@@ -474,7 +487,7 @@ impl<'a> Message<'a> {
     /// Notes what the message says of the response that it came in.
     fn note(&self, response: &mut Response<'a>) {
         if let Some(usage) = self.usage {
-            response.usage.push(usage);
+            response.push_usage(usage);
         }
         if let Some(metadata) = self.metadata {
             response.note_metadata(metadata);
@@ -500,7 +513,7 @@ fn is_call_block(block: View<'_>) -> bool {
     block.get("block_type").and_then(View::str).as_deref() == Some("tool_call")
 }
 
-/// LangChain's dumps put the message's fields under `data` (messages_to_dict) or `kwargs` (dumpd); its kind is outside.
+/// LangChain's dumps put the message's fields under `data` (`messages_to_dict`) or `kwargs` (dumpd); its kind is outside.
 fn unwrapped(value: View<'_>) -> (View<'_>, Option<Cow<'_, str>>) {
     let [kind, data, kwargs, id, content, marker] = value.pick(["type", "data", "kwargs", "id", "content", "lc"]);
     if content.is_some() {

@@ -8,6 +8,7 @@ mod facts;
 mod finish;
 #[doc(hidden)]
 pub mod fuzz;
+mod generation;
 mod kinds;
 mod media;
 mod messages;
@@ -16,12 +17,19 @@ mod provider;
 mod request;
 mod response;
 mod seed;
+mod stream;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 mod testing;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests_kinds;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests_messages;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests_stream;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
 mod tests_total;

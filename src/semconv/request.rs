@@ -42,11 +42,8 @@ pub(super) fn is_secret(name: &str) -> bool {
         "cookie",
         "signature",
     ];
-    let squashed: String = name
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric())
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect();
+    let squashed: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
     WITHIN.iter().any(|part| squashed.contains(part))
         || squashed.ends_with("token")
         || matches!(squashed.as_str(), "auth" | "xapikey" | "key")
@@ -58,7 +55,7 @@ impl<'a> Request<'a> {
         let mut request = Self::default();
         let Some(params) = params.filter(|params| !params.is_empty()) else { return request };
         if !params.is_map() {
-            facts.json("ironspan.request.params", params.bytes().len(), |out| {
+            facts.json("ironspan.request.params", params, |out| {
                 write_clean(params, 0, out);
                 true
             });
@@ -72,8 +69,7 @@ impl<'a> Request<'a> {
             }
         }
         if !rest.is_empty() {
-            let size = rest.iter().map(|(_, value)| value.bytes().len()).sum();
-            facts.json("ironspan.request.params", size, |out| {
+            facts.json("ironspan.request.params", params, |out| {
                 out.raw("{");
                 for (at, (name, value)) in rest.iter().enumerate() {
                     if at > 0 {
@@ -104,6 +100,7 @@ impl<'a> Request<'a> {
             | "maxTokens"
             | "max_tokens_to_sample"
             | "max_new_tokens"
+            | "num_predict"
             | "ls_max_tokens" => set_int(facts, "gen_ai.request.max_tokens", value),
             "seed" => set_int(facts, "gen_ai.request.seed", value),
             "stop" | "stop_sequences" | "stopSequences" | "ls_stop" => {
@@ -145,10 +142,12 @@ impl<'a> Request<'a> {
                 }
                 false
             }
+            "base_url" | "api_base" | "openai_api_base" | "azure_endpoint" | "endpoint_url" => set_server(facts, value),
             "previous_response_id" => set_text(facts, "gen_ai.request.previous_response.id", value),
             "encoding_format" => set_words(facts, "gen_ai.request.encoding_formats", value),
             "dimensions" => set_int(facts, "gen_ai.embeddings.dimension.count", value),
-            "model" | "model_name" | "model_id" | "modelId" | "ls_model_name" | "deployment_name" => {
+            "model" | "model_name" | "model_id" | "modelId" | "ls_model_name" | "deployment_name"
+            | "azure_deployment" | "engine" => {
                 let known = self.model.and_then(View::str);
                 match value.str() {
                     Some(model) if known.is_none() || known.as_deref() == Some(&*model) => {
@@ -211,6 +210,25 @@ fn set_text(facts: &mut Facts<'_>, key: &str, value: View<'_>) -> bool {
         facts.str(key, &value);
         true
     })
+}
+
+/// Where the model is served, from an address. The address itself is not written: it may hold a password.
+fn set_server(facts: &mut Facts<'_>, address: View<'_>) -> bool {
+    let Some(address) = address.str() else { return false };
+    let rest = address.split_once("://").map_or(&*address, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => (host, port.parse::<u16>().ok()),
+        _ => (authority, None),
+    };
+    if !host.is_empty() {
+        facts.str("server.address", host);
+        if let Some(port) = port {
+            facts.int("server.port", i64::from(port));
+        }
+    }
+    true
 }
 
 /// Most texts of a list: providers take four stop sequences.

@@ -3,6 +3,8 @@
 
 use crate::semconv::finish::{self, Reasons};
 use crate::semconv::messages::{Messages, Proof, is_block, is_item};
+use crate::semconv::stream;
+use crate::semconv::usage::Counts;
 use crate::semconv::view::View;
 
 /// What a response says of itself.
@@ -14,6 +16,8 @@ pub(super) struct Response<'a> {
     pub(super) id: Option<View<'a>>,
     /// Places where usage was found, best first. All say the same, so only one may count.
     pub(super) usage: Vec<View<'a>>,
+    /// Usage that was put together from the chunks of a stream.
+    pub(super) counted: Option<Counts>,
     /// Why each choice ended.
     pub(super) reasons: Reasons<'a>,
 }
@@ -37,21 +41,31 @@ impl<'a> Response<'a> {
         let [token_usage, usage, metadata, camel, counts] =
             wrapper.pick(["token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage"]);
         for found in [metadata, token_usage, usage, camel, counts].into_iter().flatten() {
-            if self.usage.len() < MAX_USAGE && found.is_map() {
-                self.usage.push(found);
-            }
+            self.push_usage(found);
+        }
+    }
+
+    /// Notes a mapping of counts.
+    pub(super) fn push_usage(&mut self, usage: View<'a>) {
+        if self.usage.len() < MAX_USAGE && usage.is_map() {
+            self.usage.push(usage);
         }
     }
 
     /// Notes what a provider's response object says beside its choices.
-    fn note_wrapper(&mut self, wrapper: View<'a>) {
+    pub(super) fn note_wrapper(&mut self, wrapper: View<'a>) {
+        self.note_names(wrapper);
+        self.note_usage(wrapper);
+    }
+
+    /// Notes the model and the id that a provider's response object has.
+    pub(super) fn note_names(&mut self, wrapper: View<'a>) {
         let [model, model_name, version, version_camel] =
             wrapper.pick(["model", "model_name", "model_version", "modelVersion"]);
         let [id, response_id, response_camel] = wrapper.pick(["id", "response_id", "responseId"]);
         let text = |view: Option<View<'a>>| view.filter(|view| view.text().is_some());
         self.model = self.model.or(text(model.or(model_name).or(version).or(version_camel)));
         self.id = self.id.or(text(id.or(response_id).or(response_camel)));
-        self.note_usage(wrapper);
     }
 }
 
@@ -68,9 +82,13 @@ pub(super) fn write<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, respon
     false
 }
 
-fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
+/// The choices themselves, without brackets. Where they turn out to be none, a part may have been appended.
+pub(super) fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
     if value.is_list() {
         let Some(first) = value.first() else { return false };
+        if let Some(written) = stream::write(messages, value, response) {
+            return written;
+        }
         if messages.proof == Proof::Said {
             if is_generation(first) {
                 return value.items().all(|item| generation(messages, item, response));
@@ -188,7 +206,7 @@ fn generation<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &m
     if done_reason.is_some() {
         // Ollama answers with the message, its model and its counts side by side.
         response.note_wrapper(value);
-        response.usage.push(value);
+        response.push_usage(value);
     }
     written
 }

@@ -36,7 +36,7 @@ pub(super) fn complete(kind: Kind, facts: &mut Facts<'_>) {
         let query = View::new(&query);
         facts.payload(Payload::Input, query);
         if kind == Kind::Agent {
-            facts.json("gen_ai.input.messages", query.bytes().len(), |out| {
+            facts.json("gen_ai.input.messages", query, |out| {
                 Messages::new(out, Side::Input, Proof::Said).array(query, &mut Response::default())
             });
         }

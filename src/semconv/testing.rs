@@ -1,5 +1,6 @@
-//! Values for the tests of this folder: JSON stands for what a caller hands over, `{"$": "module.Class", ...}` for an
-//! object of that class, and attributes come back as JSON.
+//! Values for the tests of this folder: JSON stands for what a caller hands over, `{"$": "Class", ...}` for an object
+//! of that class, `{"$opaque": "Class"}` for one of which only the class is known, `{"$bytes": [1, 2]}` for bytes.
+//! Attributes come back as JSON.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,17 @@ fn write(value: &Value, tape: &mut Tape) {
         Value::String(text) => tape.str(text),
         Value::Array(items) => {
             tape.list();
-            items.iter().for_each(|item| write(item, tape));
+            for item in items {
+                write(item, tape);
+            }
             tape.end();
+        }
+        Value::Object(pairs) if pairs.contains_key("$bytes") => {
+            let bytes: Vec<u8> = serde_json::from_value(pairs["$bytes"].clone()).unwrap();
+            tape.bytes(&bytes);
+        }
+        Value::Object(pairs) if pairs.contains_key("$opaque") => {
+            tape.opaque(Text::utf8(pairs["$opaque"].as_str().unwrap()));
         }
         Value::Object(pairs) => {
             match pairs.get("$").and_then(Value::as_str) {
@@ -124,7 +134,7 @@ pub(super) fn limited(value_length: usize) -> AttributeSet {
 }
 
 /// Keys and words that the recognisers look for, so that random values come near to what they know.
-const WORDS: [&str; 56] = [
+const WORDS: &[&str] = &[
     "role",
     "type",
     "content",
@@ -181,11 +191,28 @@ const WORDS: [&str; 56] = [
     "finish_reason",
     "reasoning",
     "file",
+    "delta",
+    "index",
+    "AIMessageChunk",
+    "ChatResponse",
+    "chat.completion.chunk",
+    "object",
+    "tool_call_chunks",
+    "content_block_delta",
+    "message_start",
+    "response.completed",
+    "response",
+    "contentBlockDelta",
+    "done",
+    "system_instruction",
+    "generation_config",
+    "prompt",
+    "variables",
 ];
 
 /// Well-formed values of any shape.
 pub(super) fn any_value() -> impl Strategy<Value = Vec<u8>> {
-    let word = || prop::sample::select(&WORDS[..]);
+    let word = || prop::sample::select(WORDS);
     let leaf = prop_oneof![
         4 => word().prop_map(|word| one(|tape| tape.str(word))),
         1 => any::<String>().prop_map(|text| one(|tape| tape.str(&text))),
@@ -204,7 +231,9 @@ pub(super) fn any_value() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(|items| one(|tape| {
                 tape.list();
-                items.iter().for_each(|item| tape.extend(item));
+                for item in &items {
+                    tape.extend(item);
+                }
                 tape.end();
             })),
             pairs().prop_map(|pairs| one(|tape| {

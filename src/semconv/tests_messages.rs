@@ -90,7 +90,7 @@ fn items_of_the_responses_api_are_messages_on_input_and_one_choice_on_output() {
     let call_part = json!({"type": "tool_call", "id": "c1", "name": "f", "arguments": {"a": 1}});
     let expected = json!([
         message("user", &[text("hi")]),
-        message("assistant", &[call_part.clone()]),
+        message("assistant", std::slice::from_ref(&call_part)),
         message("tool", &[json!({"type": "tool_call_response", "id": "c1", "response": "42"})]),
     ]);
     assert_eq!(sent(&given), expected);
@@ -102,14 +102,14 @@ fn items_of_the_responses_api_are_messages_on_input_and_one_choice_on_output() {
         call,
         {"type": "web_search_call", "id": "ws", "status": "completed"},
     ]});
-    let expected = json!([{"role": "assistant", "finish_reason": "stop", "parts": [
+    let expected = json!([{"role": "assistant", "finish_reason": "tool_call", "parts": [
         {"type": "reasoning", "content": "think"},
         text("ok"),
         call_part,
         {"type": "server_tool_call", "id": "ws", "name": "web_search",
          "server_tool_call": {"type": "web_search_call", "id": "ws", "status": "completed"}},
     ]}]);
-    assert_eq!(answered(&response), (expected, json!(["stop"])));
+    assert_eq!(answered(&response), (expected, json!(["tool_call"])));
 }
 
 #[test]
@@ -313,6 +313,8 @@ fn what_is_no_message_is_recorded_as_it_is() {
     assert_eq!(answered(&json!({"x": [1]})), (json!({"value": "{\"x\":[1]}"}), Value::Null));
     assert_eq!(answered(&json!(7)), (json!({"value": "7"}), Value::Null));
     assert_eq!(sent(&json!([])), json!({"value": "[]"}));
+    // Two conversations in one call are no single history.
+    assert_eq!(sent(&json!([["a"], ["b"]])), json!({"value": "[[\"a\"],[\"b\"]]"}));
 }
 
 #[test]

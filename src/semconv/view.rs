@@ -87,6 +87,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether the walker left something out inside the value.
+    pub(super) fn has_cut(self) -> bool {
+        let mut reader = Reader::new(self.bytes);
+        std::iter::from_fn(|| reader.next_token()).any(|token| matches!(token, Token::Cut(_)))
+    }
+
     /// The class of an object without its module.
     pub(super) fn class(self) -> Option<Cow<'a, str>> {
         match self.token()? {

@@ -6,7 +6,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::ledger::Ledger;
 use crate::sinks::memory::{Kept, MemorySink};
 use crate::sinks::otlp::{OtlpSink, OtlpWorker};
-use crate::sinks::{Destination, Sink};
+use crate::sinks::{Destination, Sink, console, file};
 
 /// A destination with its sink.
 pub type Built = (Arc<Destination>, Arc<dyn Sink>);
@@ -44,7 +44,8 @@ pub fn from_config(
                 OtlpSink::new(otlp, &config.batch, Arc::clone(&shared), &worker)
                     .map_err(|problem| ConfigError::new(&shared.name, problem))?,
             ),
-            config::Destination::Console(_) | config::Destination::File(_) => continue,
+            config::Destination::Console(config) => Arc::new(console::sink(*config, Arc::clone(&shared), ledger)),
+            config::Destination::File(config) => Arc::new(file::sink(config, Arc::clone(&shared), ledger)),
         };
         built.push((shared, sink));
     }
@@ -55,4 +56,43 @@ pub fn from_config(
 fn unique(kind: &str, built: &[Built]) -> String {
     let same = built.iter().filter(|(destination, _)| destination.name.split('-').next() == Some(kind)).count();
     if same == 0 { kind.to_owned() } else { format!("{kind}-{}", same + 1) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failing test may panic")]
+mod tests {
+    use super::*;
+    use crate::config::testing::Folder;
+    use crate::config::{DestinationOptions, Exporters, MapEnvironment, Options};
+    use crate::sinks::FlushToken;
+    use crate::sinks::testing::{counts, delivery, ledger, patience, span};
+
+    #[test]
+    fn every_destination_of_a_configuration_gets_a_sink_that_works() {
+        let folder = Folder::new();
+        let path = folder.0.join("traces.jsonl");
+        let list = vec![
+            DestinationOptions::Memory,
+            DestinationOptions::File { path: path.clone(), dialects: None },
+            DestinationOptions::Memory,
+        ];
+        let options =
+            Options { exporters: Exporters::List(list), console: Some("summary".to_owned()), ..Options::default() };
+        let (config, _) = Config::resolve(&options, &MapEnvironment::default()).unwrap();
+        let (kept, ledger) = (Arc::new(Kept::default()), ledger());
+        let built = from_config(&config, &[Arc::clone(&kept)], ledger).unwrap();
+        let names: Vec<_> = built.iter().map(|(destination, _)| destination.name.as_str()).collect();
+        assert_eq!(names, ["memory", "file", "memory-2", "console"]);
+
+        // Not to the console, which would print into the report of the tests.
+        for (destination, sink) in built.iter().take(3) {
+            sink.accept(delivery(&[span(1, 0, "run", 0, 1)], destination, ledger));
+            let (token, settled) = FlushToken::pair();
+            sink.flush(patience(), token);
+            assert_eq!(settled.recv_deadline(patience()), Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+        }
+        assert_eq!(counts(ledger).delivered, 3);
+        assert_eq!(kept.batches().len(), 1);
+        assert!(std::fs::read_to_string(path).unwrap().contains("\"name\":\"run\""));
+    }
 }

@@ -118,7 +118,9 @@ fn push(tape: &mut Tape, value: &OwnedValue) {
         OwnedValue::Bool(value) => tape.bool(*value),
         OwnedValue::List(items) => {
             tape.list();
-            items.iter().for_each(|item| push(tape, item));
+            for item in items {
+                push(tape, item);
+            }
             tape.end();
         }
     }

@@ -230,7 +230,7 @@ impl<W: Writer + 'static> Sink for LocalSink<W> {
             // Around a fork no thread may start; `resume` goes on.
             return;
         }
-        if !(has_work && self.start(&mut state)) && !state.running {
+        if !(state.running || has_work && self.start(&mut state)) {
             return self.0.end(state);
         }
         drop(state);

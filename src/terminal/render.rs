@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::ids::TraceId;
 use crate::kind::{Kind, Outcome};
 use crate::terminal::format;
 use crate::terminal::step::{State, Step, Summary};
@@ -201,6 +202,29 @@ pub fn render_headline(summary: &Summary, screen: Screen) -> String {
     line.finish()
 }
 
+/// One line about a step that ended after its trace was told, without a line feed. `trace` is the name of the root.
+#[must_use]
+pub fn render_late(step: &Step, trace: &str, trace_id: TraceId, screen: Screen) -> String {
+    let columns = screen.columns();
+    let duration = format::duration(step.end.saturating_sub(step.start), !screen.unicode);
+    let id: String = trace_id.to_string().chars().take(ID_DIGITS).collect();
+    let mut line = Line::new(screen);
+    line.push_own(Style::Dim, "late   ");
+    // Half a line for the step, and what is left for the name of the trace.
+    let style = if step.outcome == Outcome::Error { Style::Red } else { Style::of(step.kind) };
+    line.push_own(style, glyph(step.kind, screen));
+    line.push(Style::Plain, " ", columns / 2);
+    line.push(Style::Plain, &step.name, columns / 2);
+    push_outcome(&mut line, step, columns / 2);
+    line.push_own(Style::Plain, "  ");
+    line.push_own(Style::Dim, &duration);
+    line.push_own(Style::Plain, "  ");
+    line.push(Style::Dim, trace, columns.saturating_sub(2 + ID_DIGITS));
+    line.push_own(Style::Plain, "  ");
+    line.push_own(Style::Dim, &id);
+    line.finish()
+}
+
 /// Columns of the parts to the right of the names.
 #[derive(Debug)]
 struct Layout {
@@ -319,27 +343,35 @@ fn label(row: &Row, steps: &[Step], screen: Screen, columns: usize) -> Line {
         line.push(Style::Dim, " (parent not seen)", columns);
     }
     if row.hidden > 0 {
-        line.push(Style::Dim, &format!(" {} {} below", screen.pick("…", "..."), format::count(row.hidden as u64)), columns);
+        line.push(
+            Style::Dim,
+            &format!(" {} {} below", screen.pick("…", "..."), format::count(row.hidden as u64)),
+            columns,
+        );
     }
     line
 }
 
 /// What went wrong, if something did.
 fn push_state(line: &mut Line, row: &Row, steps: &[Step], step: &Step, columns: usize) {
-    let screen = line.screen;
     match row.content {
         Content::Repeated { failed: failed @ 1.., error, .. } => {
             let message = error.and_then(|at| steps.get(at)?.error.as_deref()).unwrap_or("error");
             line.push(Style::Red, &format!(" ({failed} failed: {message})"), columns);
         }
-        _ => match step.outcome {
-            Outcome::Ok => {}
-            Outcome::Error => {
-                let message = step.error.as_deref().unwrap_or("error");
-                line.push(Style::Red, &format!(" {} {message}", screen.pick("✗", "x")), columns);
-            }
-            other => line.push(Style::Yellow, &format!(" {}", other.name()), columns),
-        },
+        _ => push_outcome(line, step, columns),
+    }
+}
+
+fn push_outcome(line: &mut Line, step: &Step, columns: usize) {
+    match step.outcome {
+        Outcome::Ok => {}
+        Outcome::Error => {
+            let message = step.error.as_deref().unwrap_or("error");
+            let mark = line.screen.pick("✗", "x");
+            line.push(Style::Red, &format!(" {mark} {message}"), columns);
+        }
+        other => line.push(Style::Yellow, &format!(" {}", other.name()), columns),
     }
 }
 

@@ -129,7 +129,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// `chat gpt-4o` is the name on the wire of a generation without a name of its own (GenAI semantic conventions, spans).
+/// `chat gpt-4o` is the name on the wire of a generation without a name of its own (`GenAI` semantic conventions, spans).
 /// Beside the glyph of the kind the operation says nothing new.
 fn without_operation(kind: Kind, name: &str) -> &str {
     kind.operation()

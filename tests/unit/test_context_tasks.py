@@ -1,4 +1,4 @@
-"""The current span across tasks, generators and copied contexts: every child finds its parent, nothing is left behind."""
+"""The current span across tasks, generators and copied contexts: every child finds its parent."""
 
 from __future__ import annotations
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::*;
 use crate::config::env::{MapEnvironment, Reader};
 use crate::config::error::ConfigError;
-use crate::config::testing::{CERTIFICATE, Folder, KEY};
+#[cfg(feature = "tls")]
+use crate::config::testing::KEY;
+use crate::config::testing::{CERTIFICATE, Folder};
 
 /// The destination from variables (suffixes of `OTEL_EXPORTER_OTLP_`), and the warnings.
 fn from_variables(variables: &[(&str, &str)]) -> (Option<OtlpConfig>, Vec<String>) {

@@ -8,6 +8,7 @@
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +22,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::compress::gunzip;
 use super::resolver::Resolver;
-use crate::config::{OtlpConfig, Problem, Protocol};
+use crate::config::{OtlpConfig, Problem, Protocol, TlsFiles};
 
 /// OTLP exporter specification, "User Agent": ours first, then the exporter's.
 const AGENT: &str =
@@ -67,6 +68,8 @@ pub(super) struct Client {
     max_response: usize,
     /// Our end of the connection that carried the last reply: how a connection that went stale is told from a new one.
     last: Option<SocketAddr>,
+    /// Where certificates are read again, as they get renewed on disk; `None` when there are none.
+    renewal: Option<Arc<OtlpConfig>>,
     /// Whether a success began to arrive for the request at hand.
     answered: bool,
 }
@@ -85,11 +88,7 @@ impl Client {
     ///
     /// Certificates that cannot be used, headers that HTTP does not allow, TLS in a build without it.
     pub(super) fn new(config: &OtlpConfig) -> Result<Self, Problem> {
-        let mut http = HttpConnector::new_with_resolver(Resolver::default());
-        http.set_connect_timeout(Some(config.connect_timeout));
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        let connector = connector(config, http)?;
+        let connector = connector(config, tcp(config))?;
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, secret) in &config.headers {
@@ -115,6 +114,7 @@ impl Client {
             headers,
             max_response: config.max_response_bytes,
             last: None,
+            renewal: (config.tls != TlsFiles::default()).then(|| Arc::new(config.clone())),
             answered: false,
         })
     }
@@ -129,6 +129,7 @@ impl Client {
             headers: self.headers.clone(),
             max_response: self.max_response,
             last: None,
+            renewal: self.renewal.clone(),
             answered: false,
         }
     }
@@ -163,8 +164,22 @@ impl Client {
                     return Ok(self.read(response).await);
                 }
                 Err(error) if again && self.is_stale(&error) => again = false,
-                Err(error) => return Err(chain(&error)),
+                Err(error) => {
+                    self.renew();
+                    return Err(chain(&error));
+                }
             }
+        }
+    }
+
+    /// Reads certificates and keys again after a failure: they expire, and are renewed on disk. A file that cannot be
+    /// used, as while it is being written, leaves everything as it was.
+    fn renew(&mut self) {
+        if let Some(config) = &self.renewal
+            && let Ok(connector) = connector(config, tcp(config))
+        {
+            self.hyper = pool(connector.clone(), self.protocol);
+            self.connector = connector;
         }
     }
 
@@ -199,6 +214,14 @@ impl Client {
         }
         reply
     }
+}
+
+fn tcp(config: &OtlpConfig) -> HttpConnector<Resolver> {
+    let mut tcp = HttpConnector::new_with_resolver(Resolver::default());
+    tcp.set_connect_timeout(Some(config.connect_timeout));
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    tcp
 }
 
 fn pool(connector: Connector, protocol: Protocol) -> legacy::Client<Connector, Full<Bytes>> {

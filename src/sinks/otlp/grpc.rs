@@ -203,3 +203,73 @@ fn percent_decode(text: &[u8]) -> String {
     }
     String::from_utf8_lossy(&out).into_owned()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests: a failure here is the finding")]
+mod tests {
+    use http::StatusCode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn base64_of_either_alphabet_is_read_with_and_without_padding() {
+        for (text, bytes) in [
+            ("", b"".as_slice()),
+            ("Zg==", b"f"),
+            ("Zg", b"f"),
+            ("Zm8=", b"fo"),
+            ("Zm8", b"fo"),
+            ("Zm9v", b"foo"),
+            ("Zm9vYmE", b"fooba"),
+            ("+/+/", b"\xfb\xff\xbf"),
+            ("-_-_", b"\xfb\xff\xbf"),
+        ] {
+            assert_eq!(decode_base64(text.as_bytes()).as_deref(), Some(bytes), "{text}");
+        }
+        for text in ["Z", "Zm9vY", "Zm9v!", "Zg===", "Z=g=", "é"] {
+            assert_eq!(decode_base64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn messages_are_percent_decoded_and_what_is_no_escape_stays() {
+        for (text, expected) in [("a%20b", "a b"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%C3%A9%ff", "é\u{fffd}")] {
+            assert_eq!(percent_decode(text.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn the_url_of_the_method_keeps_scheme_host_and_port() {
+        let url = |text: &str| uri(&text.parse().unwrap()).unwrap().to_string();
+        assert_eq!(url("http://c:4317/"), format!("http://c:4317{METHOD}"));
+        assert_eq!(url("https://[::1]:1/x?y"), format!("https://[::1]:1{METHOD}"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_has_a_meaning(
+            status in 200_u16..600,
+            code in proptest::option::of("[0-9a-z-]{0,4}"),
+            message in "[ -~]{0,40}",
+            details in proptest::collection::vec(any::<u8>(), 0..60),
+            body in proptest::collection::vec(any::<u8>(), 0..60),
+            in_trailers in any::<bool>(),
+        ) {
+            let mut map = HeaderMap::new();
+            if let Some(code) = code {
+                map.insert("grpc-status", code.parse().unwrap());
+            }
+            map.insert("grpc-message", message.parse().unwrap());
+            if let Ok(value) = HeaderValue::from_bytes(&details) {
+                map.insert("grpc-status-details-bin", value);
+            }
+            let (headers, trailers) = if in_trailers { (HeaderMap::new(), Some(map)) } else { (map, None) };
+            let status = StatusCode::from_u16(status).unwrap();
+            let reply = Reply { status, headers, body: Content::Whole(body.into()), trailers };
+            if let Verdict::Failed { retry_after: Some(wait), .. } = verdict(&reply, SystemTime::now()) {
+                prop_assert!(wait <= Duration::from_secs(60));
+            }
+        }
+    }
+}

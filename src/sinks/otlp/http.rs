@@ -143,3 +143,62 @@ fn failure_message(headers: &HeaderMap, body: &Bytes) -> Option<String> {
     let message = message.trim();
     (!message.is_empty()).then(|| message.to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests: a failure here is the finding")]
+mod tests {
+    use http::StatusCode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reply(status: u16, kind: &str, body: &[u8]) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        let status = StatusCode::from_u16(status).unwrap();
+        Reply { status, headers, body: Content::Whole(Bytes::copy_from_slice(body)), trailers: None }
+    }
+
+    #[test]
+    fn partial_success_in_json_is_read_in_every_form_that_receivers_write() {
+        for (body, rejected, message) in [
+            ("", 0, None),
+            ("{}", 0, None),
+            ("null", 0, None),
+            (r#"{"partialSuccess":null}"#, 0, None),
+            (r#"{"partialSuccess":{}}"#, 0, None),
+            (r#"{"partialSuccess":{"rejectedSpans":"3"}}"#, 3, None),
+            (r#"{"partialSuccess":{"rejectedSpans":3,"errorMessage":"m"}}"#, 3, Some("m")),
+            (r#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#, 0, None),
+            (r#"{"partialSuccess":{"rejectedSpans":"x"}}"#, 0, None),
+            (r#"{"partialSuccess":[1]}"#, 0, None),
+        ] {
+            let expected = Verdict::Accepted { rejected, message: message.map(str::to_owned) };
+            let answer = reply(200, "application/json; charset=utf-8", body.as_bytes());
+            assert_eq!(verdict(&answer, SystemTime::now()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn every_success_counts_as_accepted() {
+        for status in [200, 201, 202, 204, 299] {
+            let accepted = Verdict::Accepted { rejected: 0, message: None };
+            assert_eq!(verdict(&reply(status, "text/html", b"<html>"), SystemTime::now()), accepted);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_has_a_meaning(
+            status in 200_u16..600,
+            kind in prop_oneof![
+                Just("application/json"), Just("application/x-protobuf"), Just("text/plain"), Just("text/html"), Just("")
+            ],
+            body in proptest::collection::vec(any::<u8>(), 0..400),
+        ) {
+            let answer = reply(status, kind, &body);
+            let accepted = matches!(verdict(&answer, SystemTime::now()), Verdict::Accepted { .. });
+            prop_assert_eq!(accepted, status < 300);
+        }
+    }
+}

@@ -85,7 +85,7 @@ fn a_workflow_looks_as_designed() {
     let made = demo();
     assert_eq!(tree(&made, WIDE), expected);
     assert_eq!(
-        headline(&made, WIDE),
+        headline(&made, Screen { columns: 130, ..WIDE }),
         "support_workflow  OK  3 errors recovered   9.42 s   $0.0211   7,123 tok   15 spans   3 agents   \
          session sess-demo   8898105"
     );
@@ -139,7 +139,7 @@ fn a_failed_trace_says_so_and_counts_causes_once() {
 #[test]
 fn a_narrow_headline_keeps_the_id() {
     let line = headline(&demo(), Screen { columns: 48, ..WIDE });
-    assert_eq!(line, "support_workfl…  OK  3 errors recovered   8898105");
+    assert_eq!(line, "support_workf…  OK  3 errors recovered   8898105");
     assert_eq!(width(&line), 48);
 }
 

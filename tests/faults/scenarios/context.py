@@ -102,8 +102,11 @@ def asyncio_tree(run: Run) -> None:
     run.check("delivered", f"{stats['delivered']} of {stats['created']}", "all", stats["delivered"] == stats["created"])
 
 
-def thread_trees(app: App, endpoint: str, rounds: int) -> None:
-    ironspan = app.init(endpoint)
+def thread_trees(app: App, endpoint: str, rounds: int, inherit: bool) -> None:
+    import ironspan
+
+    exporters = [ironspan.exporters.Otlp(endpoint=endpoint)]
+    ironspan.init(service="faults", exporters=exporters, threads=inherit)
 
     def leaf(expect: str) -> None:
         with ironspan.span("leaf") as span:
@@ -128,8 +131,8 @@ def thread_trees(app: App, endpoint: str, rounds: int) -> None:
         for number in range(rounds):
             with ironspan.span("root") as root:
                 root.set("expect", "")
-                # Without a copy the pool's threads have contexts of their own: roots. With one: children.
-                jobs = [pool.submit(leaf, "") for _ in range(8)]
+                # Without a copy it depends on `threads`: a root, or a child of this one, never of another.
+                jobs = [pool.submit(leaf, root.span_id if inherit else "") for _ in range(8)]
                 jobs += [pool.submit(contextvars.copy_context().run, leaf, root.span_id) for _ in range(8)]
                 jobs.append(pool.submit(contextvars.copy_context().run, left_open, root.span_id))
                 for job in jobs:
@@ -143,12 +146,14 @@ def thread_trees(app: App, endpoint: str, rounds: int) -> None:
 
 @scenario("C04", "thread pools with and without a copied context, to_thread")
 def threads_tree(run: Run) -> None:
-    receiver = run.receiver("ok", detail="spans")
     rounds = run.pick(300, 3_000)
-    stats = run.app(thread_trees, endpoint=receiver.endpoint, rounds=rounds, timeout=300).stats
-    arrived, wrong = wrong_parents(receiver)
-    run.check("wrong parents", f"{wrong} of {arrived}", "0", wrong == 0)
-    run.check("arrived", f"{arrived} of {stats['created']}", "all", arrived == stats["created"] >= 34 * rounds)
+    for inherit in (True, False):
+        receiver = run.receiver("ok", detail="spans")
+        result = run.app(thread_trees, endpoint=receiver.endpoint, rounds=rounds, inherit=inherit, timeout=300)
+        arrived, wrong = wrong_parents(receiver)
+        label, made = f"threads={inherit}", result.stats["created"]
+        run.check(f"{label}: wrong parents", f"{wrong} of {arrived}", "0", wrong == 0)
+        run.check(f"{label}: arrived", f"{arrived} of {made}", "all", arrived == made >= 34 * rounds)
 
 
 def odd_ends(app: App, endpoint: str, count: int) -> None:

@@ -24,7 +24,7 @@ def silent_collector(run: Run) -> None:
     for _ in range(3):
         for mode, values in p99.items():
             endpoint = run.receiver(mode, detail="count").endpoint
-            result = run.app(parts.paced, endpoint=endpoint, seconds=run.pick(3, 60), rate=1000, timeout=120)
+            result = run.app(parts.paced, endpoint=endpoint, seconds=run.pick(2, 60), rate=1000, timeout=120)
             values.append(result.one("latency")["p99"])
             worst = max(worst, result.one("latency")["max"] if mode == "blackhole" else 0)
     healthy, silent = statistics.median(p99["ok"]), statistics.median(p99["blackhole"])
@@ -193,6 +193,8 @@ def several(app: App, endpoints: list[str], spans: int) -> None:
         parts.make(ironspan, 10)
         time.sleep(0.01)
     app.emit("last")
+    # The exit would send what waits: the usual delay is that of a process that goes on.
+    time.sleep(2.0)
 
 
 @scenario("E21", "two destinations, one of them silent", lane="timed")

@@ -47,9 +47,10 @@ def at_the_recursion_limit(app: App, endpoint: str) -> None:
             use()
 
     def depth_here() -> int:
-        depth, frame = 0, sys._getframe()
+        depth = 0
+        frame: FrameType | None = sys._getframe()
         while frame is not None:
-            depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
+            depth, frame = depth + 1, frame.f_back
         return depth
 
     # `use` itself is one frame: at the call of span() five are left.
@@ -98,7 +99,8 @@ def without_memory(app: App, endpoint: str) -> None:
 @scenario("C11", "at the recursion limit, and out of memory")
 def limits_of_the_interpreter(run: Run) -> None:
     receiver = run.receiver("ok", detail="spans")
-    found = run.app(at_the_recursion_limit, endpoint=receiver.endpoint).one("over")
+    # A call of ours may fail there as any other call: that counts as an internal error, and stays inside.
+    found = run.app(at_the_recursion_limit, endpoint=receiver.endpoint, internal=None).one("over")
     run.check("raised at the limit minus 5", found["raised"], "nothing", not found["raised"] and found["reached"] == 1)
     run.check("the app's own RecursionError", found["own"], "seen", found["own"] == 1)
     run.check("current span afterwards", found["current"], "none left", not found["current"])
@@ -106,8 +108,8 @@ def limits_of_the_interpreter(run: Run) -> None:
     whole = all(span["attributes"] for span in arrived)
     run.check("spans whole", f"{len(arrived)}", "2", len(arrived) == 2 and whole)
     receiver = run.receiver("ok")
-    result = run.app(without_memory, endpoint=receiver.endpoint, code=None)
-    shown: object = f"exit code {result.code}"
+    result = run.app(without_memory, endpoint=receiver.endpoint, code=None, internal=None)
+    shown: object = f"exit code {result.code} {result.stderr.strip().splitlines()[:1]}"
     good = False
     if result.code == 0:
         found = result.one("over")

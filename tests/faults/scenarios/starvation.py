@@ -113,7 +113,7 @@ def starved(run: Run) -> None:
     ]
     for name, work, environment in cases:
         receiver = run.receiver("ok")
-        result = run.app(work, endpoint=receiver.endpoint, environment=environment)
+        result = run.app(work, endpoint=receiver.endpoint, environment=environment, internal=None)
         if result.code:
             continue
         found = result.one("over")
@@ -124,15 +124,45 @@ def starved(run: Run) -> None:
         run.check(f"{name}: was in force", f"flush then said {found['early']}", "yes", in_force)
         settled = stats["delivered"] + lost == stats["created"] == 200
         recovered = settled and receiver.report()["unique"] == stats["delivered"] >= 100
-        shown = f"{stats['delivered']} delivered, {lost} dropped"
+        shown = f"{stats['delivered']} delivered, {lost} dropped, {stats['internal_errors']} errors counted"
         run.check(f"{name}: afterwards", shown, "recovers or counts", recovered)
     receiver = run.receiver("refuse")
     for spare in (64 << 20, 16 << 20, 4 << 20, 1 << 20):
-        result = run.app(with_little_memory, endpoint=receiver.endpoint, spare=spare, spans=20_000, code=None)
-        shown = f"exit code {result.code}"
+        endpoint = receiver.endpoint
+        result = run.app(with_little_memory, endpoint=endpoint, spare=spare, spans=20_000, code=None, internal=None)
+        shown = f"exit code {result.code} {result.stderr.strip().splitlines()[:1]}"
         if result.code == 0:
             found = result.one("over")
             run.account(found["stats"])
             shown = f"{found['count']} raised {found['raised']}, dropped {found['stats']['dropped']}"
         good = result.code == 0 and found["count"] == 0
         run.check(f"{spare >> 20} MiB of address space left", shown, "app lives, 0 exceptions", good)
+
+
+def through_a_failpoint(app: App, endpoint: str) -> None:
+    ironspan = app.init(endpoint)
+    for _ in range(20):
+        parts.make(ironspan, 50)
+        ironspan.flush(0.3)
+    app.emit("over", stats=ironspan.stats())
+
+
+@scenario("E23", "a panic, a failure, a stall at each named point of the pipeline")
+def failpoints(run: Run) -> None:
+    tried = False
+    for place in ("collector.resolve", "otlp.send"):
+        for action in ("panic", "error", "delay"):
+            receiver = run.receiver("ok")
+            setting = {"IRONSPAN_FAILPOINT": f"{place}:{action}"}
+            result = run.app(through_a_failpoint, endpoint=receiver.endpoint, environment=setting, internal=None)
+            stats = result.one("over")["stats"]
+            if action == "panic" and not stats["internal_errors"]:
+                run.skip("this build has no failpoints: scripts/faults makes one that has")
+            tried = True
+            run.account(stats)
+            arrived, final = receiver.report()["unique"], result.stats
+            lost = sum(final["dropped"].values()) + final["rejected"]
+            shown = f"{final['delivered']} delivered, {lost} lost, {final['internal_errors']} errors counted"
+            good = final["created"] == 1_000 == final["delivered"] + lost and final["delivered"] <= arrived
+            run.check(f"{place}:{action}", shown, "app lives, all counted", good and result.exit_seconds <= 5.0)
+    run.check("points", tried, "tried", tried)

@@ -9,8 +9,14 @@
 
 mod answers;
 mod delivery;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod fork;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod receiver;
 mod rig;
 mod shutdown;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;

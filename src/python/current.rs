@@ -132,7 +132,7 @@ fn ended_and_previous<'py>(object: &Bound<'py, PyAny>) -> (bool, Option<Bound<'p
 }
 
 /// The nearest thing at `object` or before it that has not ended.
-fn nearest_open<'py>(object: Option<Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
+fn nearest_open(object: Option<Bound<'_, PyAny>>) -> Option<Bound<'_, PyAny>> {
     let mut nearest = object;
     while let Some(candidate) = &nearest {
         let (ended, before) = ended_and_previous(candidate);

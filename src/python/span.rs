@@ -816,12 +816,12 @@ impl Span {
             }
             std::mem::take(&mut state.entered)
         };
-        if entered.token.is_some() {
-            if let Some(kept) = current::leave(slf.as_any(), entered) {
-                let mut state = span.lock();
-                state.entered = kept;
-                state.stray = true;
-            }
+        if entered.token.is_some()
+            && let Some(kept) = current::leave(slf.as_any(), entered)
+        {
+            let mut state = span.lock();
+            state.entered = kept;
+            state.stray = true;
         }
         span.close_at(None, None);
         super::after_end(slf.py());

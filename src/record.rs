@@ -52,6 +52,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// Values left out because the span was over its byte limit.
     pub left_out: u32,
+    /// Whether a value was cut to fit under that limit.
+    pub cut: bool,
     /// Start.
     pub start: Moment,
     /// End.
@@ -79,6 +81,7 @@ impl Default for Record {
             span_kind: None,
             outcome: Outcome::Ok,
             left_out: 0,
+            cut: false,
             start: Moment::Ticks(0),
             end: Moment::Ticks(0),
             trace_state: None,
@@ -104,6 +107,7 @@ impl Record {
         self.span_kind = None;
         self.outcome = Outcome::Ok;
         self.left_out = 0;
+        self.cut = false;
     }
 
     /// The span's own context.

@@ -7,6 +7,7 @@ that the stream yields and has no others of its own.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ironspan._guard import harmless
@@ -42,6 +43,8 @@ class _Tally:
         self._kept: list[Any] = []
         self._characters = 0
         self._done = False
+        # Weak, so that a span whose stream is let go is let go as well.
+        span._keep_stream(weakref.ref(self))
 
     @harmless
     def chunk(self, chunk: Any) -> None:
@@ -56,6 +59,12 @@ class _Tally:
             self._kept.append(chunk)
 
     @harmless
+    def left(self) -> None:
+        """The span ends. A stream that nobody has read from yet may still be read: it is left alone."""
+        if self._count > 0:
+            self.finish(dropped=True)
+
+    @harmless
     def finish(self, *, dropped: bool = False, error: BaseException | None = None) -> None:
         """Writes what came through. The second time does nothing."""
         if self._done:
@@ -67,7 +76,7 @@ class _Tally:
             text = all(isinstance(chunk, str) for chunk in kept)
             self._span.output("".join(kept) if text else kept)
         if error is not None:
-            self._span.error(error)
+            self._span._broke(error)
         elif dropped:
             self._span._mark("cancelled")
 

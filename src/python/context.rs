@@ -131,6 +131,12 @@ pub(crate) fn _restore_context(headers: &Bound<'_, PyAny>) -> PySpanContext {
     })
 }
 
+/// How `Span` is unpickled: as one that stands for it and records nothing.
+#[pyfunction]
+pub(crate) fn _restore_span(py: Python<'_>, context: &PySpanContext) -> Span {
+    Span::stand_in(py, context.ambient())
+}
+
 /// The span context that `target` stands for: a span, a context, or the text of a `traceparent`.
 pub(crate) fn context_of(target: &Bound<'_, PyAny>) -> Option<SpanContext> {
     if let Ok(span) = target.cast::<Span>() {
@@ -358,7 +364,7 @@ pub(crate) fn attach(context: &Bound<'_, PyAny>) -> Frame {
 #[pyfunction]
 pub(crate) fn _capture(py: Python<'_>) -> Option<Frame> {
     guard(None, || {
-        let object = super::current::get(py);
+        let object = super::current::settled(py);
         let ambient = super::ambient_of(py, object.as_ref());
         if ambient.context.is_none() && ambient.scope.is_none() {
             return None;
@@ -423,7 +429,7 @@ pub(crate) fn scope(
 #[pyfunction]
 pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let found = guard(None, || {
-        let object = super::current::get(py);
+        let object = super::current::settled(py);
         let own = object.as_ref().map_or_else(Ambient::default, Ambient::of);
         if let Some(nearer) = super::hint::nearer(py, &own).filter(|nearer| nearer.cast::<Span>().is_ok()) {
             return Some(nearer);

@@ -220,7 +220,8 @@ pub(crate) fn start(py: Python<'_>) -> Option<&'static Engine> {
         Ok(engine) => {
             let engine = engine::install_first(engine);
             install_hooks(py);
-            if engine.destinations().is_empty() {
+            // Who keeps no trace at all misses no destination.
+            if engine.destinations().is_empty() && !settings.config.sampler.never_starts() {
                 report::no_destination(py);
             }
             Some(engine)

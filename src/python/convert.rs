@@ -17,6 +17,12 @@ use pyo3::types::{PyDict, PyString, PyType};
 use crate::python::guard;
 use crate::tape::{Cut, Tape, Text, Width};
 
+/// Values in a key of a mapping that is no text, and bytes of them.
+const MAX_KEY_NODES: usize = 64;
+const MAX_KEY_BYTES: usize = 4096;
+/// Containers inside containers there.
+const KEY_DEPTH: usize = 2;
+
 /// The limits in force. Atomics, because a walk must be able to read them whatever else goes on.
 struct Limits {
     depth: AtomicUsize,
@@ -53,21 +59,29 @@ struct Walk<'t> {
     items: usize,
     depth: usize,
     limit: usize,
+    /// Whether a text or bytes had to be shortened.
+    shortened: bool,
 }
 
 /// What came of writing a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// All of it is there.
+    /// All of it is there, or marks where it is not.
     Whole,
+    /// A text was shortened, which no mark says.
+    Shortened,
     /// The span is full: nothing of it is there.
     LeftOut,
 }
 
-/// Appends `value` to `tape`. A value that does not fit under the span's byte limit is undone.
+/// Appends `value` to `tape`, as much of it as fits under the span's byte limit.
 pub(crate) fn write(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Written {
-    let start = tape.len();
-    if start >= span_bytes() {
+    write_within(value, tape, span_bytes())
+}
+
+/// Appends `value` to `tape`, which may grow to about `limit` bytes: what does not fit is cut.
+pub(crate) fn write_within(value: &Bound<'_, PyAny>, tape: &mut Tape, limit: usize) -> Written {
+    if tape.len() >= limit {
         return Written::LeftOut;
     }
     let mut walk = Walk {
@@ -75,11 +89,12 @@ pub(crate) fn write(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Written {
         nodes: LIMITS.nodes.load(Relaxed),
         items: LIMITS.items.load(Relaxed),
         depth: LIMITS.depth.load(Relaxed),
-        limit: span_bytes(),
+        limit,
+        shortened: false,
     };
     // SAFETY: `value` keeps the object alive, and the interpreter is attached for as long as `value` lives.
     unsafe { walk.value(value.py(), value.as_ptr(), 0) };
-    Written::Whole
+    if walk.shortened { Written::Shortened } else { Written::Whole }
 }
 
 /// Appends `value` if it is a scalar that no code of the user's can touch: exact str, int, float, bool, None. Says
@@ -222,6 +237,7 @@ impl Walk<'_> {
         if text.bytes.len() <= room {
             return self.tape.text(text);
         }
+        self.shortened = true;
         let kept = room / 4 * 4;
         let bytes = text.bytes.get(..kept).unwrap_or_default();
         // ASCII is cut anywhere; wider text at a multiple of its width.
@@ -230,6 +246,7 @@ impl Walk<'_> {
 
     fn bytes(&mut self, bytes: &[u8]) {
         let room = self.limit.saturating_sub(self.tape.len());
+        self.shortened |= bytes.len() > room;
         self.tape.bytes(bytes.get(..room.min(bytes.len())).unwrap_or(bytes));
     }
 
@@ -284,20 +301,31 @@ impl Walk<'_> {
             if ffi::PyUnicode_Check(object) != 0 {
                 return self.text(text_of(object));
             }
-            if ffi::PyLong_CheckExact(object) != 0 {
-                let mut overflow = 0;
-                let number = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
-                if overflow == 0 {
-                    return self.tape.str(itoa::Buffer::new().format(number));
-                }
+            if object == ffi::Py_True() {
+                return self.tape.str("True");
+            }
+            if object == ffi::Py_False() {
+                return self.tape.str("False");
             }
             if object == ffi::Py_None() {
                 return self.tape.str("None");
             }
-            if ffi::PyFloat_CheckExact(object) != 0 {
+            if ffi::PyFloat_Check(object) != 0 {
                 return self.tape.str(&format!("{:?}", ffi::PyFloat_AS_DOUBLE(object)));
             }
-            self.tape.str(&format!("<{}>", type_name(object)));
+            // Anything else by the text of its value, so that keys that differ stay apart: a whole number as its
+            // digits, a UUID, date or enum as such, a tuple as the list it is.
+            let mut aside = Tape::default();
+            let mut walk = Walk {
+                tape: &mut aside,
+                nodes: MAX_KEY_NODES.min(self.nodes),
+                items: MAX_KEY_NODES,
+                depth: KEY_DEPTH,
+                limit: MAX_KEY_BYTES,
+                shortened: false,
+            };
+            walk.value(key.py(), object, 0);
+            self.tape.str(&crate::resolve::text_of(aside.as_bytes()));
         }
     }
 

@@ -136,33 +136,65 @@ fn ended_and_previous<'py>(object: &Bound<'py, PyAny>) -> (bool, Option<Bound<'p
     (false, None)
 }
 
-/// Leaves: `me` is current no more. Returns what has to be kept (the span before, when others may still walk over it).
-///
-/// 1. If the variable does not hold me, it is another context, or something opened later is still open: touch nothing.
-/// 2. Else, if what was current before me has not ended, reset by token: exact and cheapest.
-/// 3. Else, or if the reset fails, make the nearest one current that has not ended. Without this, generators that are
-///    closed out of order leave an ended span current for ever.
-#[inline]
-pub(crate) fn leave(me: &Bound<'_, PyAny>, entered: Entered) -> Entered {
-    let py = me.py();
-    if !get(py).is_some_and(|now| now.is(me)) {
-        return Entered { token: None, previous: entered.previous };
-    }
-    let mut nearest = entered.previous.as_ref().map(|previous| previous.bind(py).clone());
-    let mut stepped = false;
+/// The nearest thing at `object` or before it that has not ended.
+fn nearest_open(object: Option<Bound<'_, PyAny>>) -> Option<Bound<'_, PyAny>> {
+    let mut nearest = object;
     while let Some(candidate) = &nearest {
         let (ended, before) = ended_and_previous(candidate);
         if !ended {
             break;
         }
-        stepped = true;
         nearest = before;
     }
-    let restored = !stepped && entered.token.as_ref().is_some_and(|token| reset(py, token.bind(py)));
-    if !restored {
+    nearest
+}
+
+/// What counts where the variable holds `stray`, which was left in another context than it was entered in (an async
+/// generator that another task closed): nobody will reset the variable here, so whoever looks steps over it.
+#[cold]
+pub(crate) fn behind<'py>(stray: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    nearest_open(Some(stray.clone()))
+}
+
+/// What is current here; a span or frame that was left elsewhere is stepped over.
+pub(crate) fn settled(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    let object = get(py)?;
+    let stray = match object.cast_exact::<Span>() {
+        Ok(span) => span.get().is_stray(),
+        Err(_) => object.cast_exact::<Frame>().is_ok_and(|frame| frame.get().is_stray()),
+    };
+    if stray { behind(&object) } else { Some(object) }
+}
+
+/// Leaves: `me` is current no more. Returns what has to be kept when it was left elsewhere than it was entered: the span
+/// before, since others may still walk over me.
+///
+/// 1. If the variable does not hold me, it is another context, or something opened later is still open: touch nothing.
+/// 2. Else reset by token: exact and cheapest.
+/// 3. If that fails, or what was current before me has ended, make the nearest one current that has not ended. Without
+///    this, generators that are closed out of order leave an ended span current for ever.
+#[inline]
+pub(crate) fn leave(me: &Bound<'_, PyAny>, entered: Entered) -> Option<Entered> {
+    let py = me.py();
+    if !get(py).is_some_and(|now| now.is(me)) {
+        return Some(Entered { token: None, previous: entered.previous });
+    }
+    let previous = entered.previous.as_ref().map(|previous| previous.bind(py).clone());
+    let nearest = nearest_open(previous.clone());
+    let stepped = match (&previous, &nearest) {
+        (Some(previous), Some(nearest)) => !previous.is(nearest),
+        (previous, nearest) => previous.is_some() != nearest.is_some(),
+    };
+    let Some(token) = entered.token else {
+        set_or_clear(py, nearest.as_ref());
+        return None;
+    };
+    let restored = reset(py, token.bind(py));
+    if stepped || !restored {
         set_or_clear(py, nearest.as_ref());
     }
-    Entered::default()
+    // A token that does not fit: this is a copy of the context that I was entered in, where I am current for ever.
+    (!restored).then_some(Entered { token: None, previous: entered.previous })
 }
 
 /// Frees a chain of things that were current one inside the other, one by one: left to itself, freeing 100,000 spans

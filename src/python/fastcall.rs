@@ -216,13 +216,13 @@ macro_rules! definitions {
 }
 
 definitions! {
-    0 c"span" span_entry c"span(name, *, kind='span', input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA step of a run.";
-    1 c"workflow" workflow_entry c"workflow(name, *, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA run that coordinates agents or steps.";
-    2 c"agent" agent_entry c"agent(name, *, role=None, description=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nOne turn of an agent.";
-    3 c"generation" generation_entry c"generation(model, *, provider=None, messages=UNSET, params=None, tools=None, prompt=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of a language model.";
-    4 c"retrieval" retrieval_entry c"retrieval(query, *, source=None, top_k=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA search for documents.";
-    5 c"embedding" embedding_entry c"embedding(model, *, provider=None, params=None, name=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of an embedding model.";
-    6 c"tool" tool_entry c"tool(name, *, arguments=UNSET, call_id=None, description=None, input=UNSET, attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA tool that runs.";
+    0 c"span" span_entry c"span(name, *, kind='span', input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA step of a run.";
+    1 c"workflow" workflow_entry c"workflow(name, *, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA run that coordinates agents or steps.";
+    2 c"agent" agent_entry c"agent(name, *, role=None, description=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nOne turn of an agent.";
+    3 c"generation" generation_entry c"generation(model, *, provider=None, messages=..., params=None, tools=None, prompt=None, name=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of a language model.";
+    4 c"retrieval" retrieval_entry c"retrieval(query, *, source=None, top_k=None, name=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA search for documents.";
+    5 c"embedding" embedding_entry c"embedding(model, *, provider=None, params=None, name=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of an embedding model.";
+    6 c"tool" tool_entry c"tool(name, *, arguments=..., call_id=None, description=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA tool that runs.";
 }
 
 /// The three methods that every span goes through, as raw as the verbs: the usual trampolines and argument parsing cost

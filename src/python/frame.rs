@@ -30,9 +30,15 @@ impl Ambient {
     #[inline]
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> Self {
         if let Ok(span) = object.cast_exact::<Span>() {
-            return span.get().ambient();
+            return match span.get().ambient_here() {
+                Some(ambient) => ambient,
+                None => current::behind(object).map_or_else(Self::default, |object| Self::of(&object)),
+            };
         }
         if let Ok(frame) = object.cast_exact::<Frame>() {
+            if frame.get().is_stray() {
+                return current::behind(object).map_or_else(Self::default, |object| Self::of(&object));
+            }
             return frame.get().lock().inside.clone();
         }
         Self::default()
@@ -56,6 +62,8 @@ struct State {
     inside: Ambient,
     entered: Entered,
     open: bool,
+    /// Left in another context than it was entered in.
+    stray: bool,
 }
 
 /// A context manager that makes a scope or a remote parent current. Returned by `scope()` and `attach()`.
@@ -67,7 +75,8 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn new(change: Change) -> Self {
-        let state = State { change, inside: Ambient::default(), entered: Entered::default(), open: false };
+        let state =
+            State { change, inside: Ambient::default(), entered: Entered::default(), open: false, stray: false };
         Self { state: Mutex::new(state) }
     }
 
@@ -80,6 +89,10 @@ impl Frame {
         (!state.open, state.entered.previous.as_ref().map(|previous| previous.bind(py).clone()))
     }
 
+    pub(crate) fn is_stray(&self) -> bool {
+        self.lock().stray
+    }
+
     pub(crate) fn take_entered(&self) -> Entered {
         std::mem::take(&mut self.lock().entered)
     }
@@ -89,8 +102,9 @@ impl Frame {
         let state = self.lock();
         match &state.change {
             Change::Carried(_, span) => span.as_ref().map(|span| span.bind(py).clone()),
-            Change::Remote(_) => None,
-            Change::Scope(_) => {
+            Change::Remote(remote) if remote.context.is_some() => None,
+            // A scope, or a remote parent that there was none of: the span outside is still the one.
+            Change::Scope(_) | Change::Remote(_) => {
                 let previous = state.entered.previous.as_ref()?.bind(py).clone();
                 drop(state);
                 if let Ok(frame) = previous.cast_exact::<Self>() {
@@ -126,6 +140,7 @@ impl Frame {
             Change::Carried(ambient, _) => Ambient::clone(ambient),
         };
         state.open = true;
+        state.stray = false;
         // The variable is set with the lock released: setting may run a destructor.
         drop(state);
         let entered = current::enter(slf.as_any(), previous);
@@ -141,8 +156,11 @@ impl Frame {
             state.open = false;
             std::mem::take(&mut state.entered)
         };
-        let kept = current::leave(slf.as_any(), entered);
-        slf.get().lock().entered = kept;
+        if let Some(kept) = current::leave(slf.as_any(), entered) {
+            let mut state = slf.get().lock();
+            state.entered = kept;
+            state.stray = true;
+        }
     }
 }
 

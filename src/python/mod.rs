@@ -115,6 +115,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(context::scope, module)?)?;
     module.add_function(wrap_pyfunction!(context::current, module)?)?;
     module.add_function(wrap_pyfunction!(context::_restore_context, module)?)?;
+    module.add_function(wrap_pyfunction!(context::_restore_span, module)?)?;
     module.add_function(wrap_pyfunction!(control::flush, module)?)?;
     module.add_function(wrap_pyfunction!(control::shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(control::stats, module)?)?;

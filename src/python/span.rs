@@ -28,6 +28,9 @@ use crate::record::{Moment, Record};
 use crate::tape::{Tape, Text};
 use crate::{clock, fork};
 
+/// Bytes that an entry of a tape may take besides its key and what its value may grow to: heads, marks, ends.
+const ENTRY_BYTES: usize = 256;
+
 /// Where a span is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -59,6 +62,10 @@ pub(crate) struct State {
     recipe: Recipe,
     parent: Parent,
     entered: Entered,
+    /// A weak reference to what counts the chunks of a stream that passes through the span.
+    stream: Option<Py<PyAny>>,
+    /// Left in another context than it was entered in.
+    stray: bool,
 }
 
 /// One step of an agent run. See `_core.pyi` for the documentation of every method.
@@ -97,6 +104,8 @@ impl Span {
                 recipe,
                 parent,
                 entered: Entered::default(),
+                stream: None,
+                stray: false,
             }),
         }
     }
@@ -143,12 +152,18 @@ impl Span {
     /// What holds inside this span.
     #[inline]
     pub(crate) fn ambient(&self) -> Ambient {
+        self.lock().ambient()
+    }
+
+    /// What holds where this span is current; `None` when it is so by mistake, see [`current::behind`].
+    #[inline]
+    pub(crate) fn ambient_here(&self) -> Option<Ambient> {
         let state = self.lock();
-        Ambient {
-            context: state.context.is_valid().then(|| state.context.clone()),
-            scope: state.scope.clone(),
-            deferred: None,
-        }
+        if state.stray { None } else { Some(state.ambient()) }
+    }
+
+    pub(crate) fn is_stray(&self) -> bool {
+        self.lock().stray
     }
 
     pub(crate) fn ended_and_previous<'py>(&self, py: Python<'py>) -> (bool, Option<Bound<'py, PyAny>>) {
@@ -256,6 +271,7 @@ impl Span {
     /// first, so that the mutex is free meanwhile.
     #[inline]
     pub(crate) fn put(&self, key: Label<'_>, value: &Bound<'_, PyAny>) {
+        let room;
         {
             let mut state = self.lock();
             let Some(record) = &mut state.record else {
@@ -267,13 +283,14 @@ impl Span {
                 return;
             }
             key.write(&mut record.tape);
-            if convert::write_scalar(value, &mut record.tape) {
+            room = convert::span_bytes().saturating_sub(record.tape.len() + ENTRY_BYTES);
+            if convert::write_scalar(value, &mut record.tape) && record.tape.len() <= convert::span_bytes() {
                 return;
             }
             record.tape.truncate(start);
         }
         let mut aside = Tape::default();
-        let written = convert::write(value, &mut aside);
+        let written = convert::write_within(value, &mut aside, room);
         self.with_record(|record| append(record, key, written, &aside));
     }
 }
@@ -301,6 +318,7 @@ fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
         record.left_out += 1;
         return;
     }
+    record.cut |= written == Written::Shortened;
     key.write(&mut record.tape);
     record.tape.extend(aside.as_bytes());
 }
@@ -313,13 +331,26 @@ pub(crate) fn put_unshared(record: &mut Record, key: Key, value: &Bound<'_, PyAn
     if convert::write_scalar(value, &mut record.tape) {
         return;
     }
-    if convert::write(value, &mut record.tape) == Written::LeftOut {
-        record.tape.truncate(start);
-        record.left_out += 1;
+    match convert::write(value, &mut record.tape) {
+        Written::Whole => {}
+        Written::Shortened => record.cut = true,
+        Written::LeftOut => {
+            record.tape.truncate(start);
+            record.left_out += 1;
+        }
     }
 }
 
 impl State {
+    #[inline]
+    fn ambient(&self) -> Ambient {
+        Ambient {
+            context: self.context.is_valid().then(|| self.context.clone()),
+            scope: self.scope.clone(),
+            deferred: None,
+        }
+    }
+
     /// A span that will never record: nothing to end, nothing to count.
     fn close(&mut self) -> bool {
         self.phase = Phase::Ended;
@@ -432,11 +463,7 @@ impl Span {
 
     #[pyo3(signature = (values, /))]
     fn update<'py>(slf: &Bound<'py, Self>, values: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        guard((), || {
-            if slf.get().is_recording() {
-                slf.get().put(Label::Known(Key::Attributes), values);
-            }
-        });
+        guard((), || slf.get().put(Label::Known(Key::Attributes), values));
         slf.clone()
     }
 
@@ -590,6 +617,7 @@ impl Span {
     #[pyo3(signature = (time = None))]
     fn end(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) {
         guard((), || {
+            slf.get().settle_stream(slf.py());
             slf.get().close_at(None, unix_nano(time));
             super::after_end(slf.py());
         });
@@ -666,12 +694,29 @@ impl Span {
         });
     }
 
-    /// Notes an outcome that no exception tells, without ending the span.
+    /// Remembers the stream that passes through the span, by a weak reference: a span that ends first settles it.
+    #[pyo3(signature = (tally, /))]
+    fn _keep_stream(&self, tally: Bound<'_, PyAny>) {
+        let before = self.lock().stream.replace(tally.unbind());
+        drop(before);
+    }
+
+    /// Records the exception that a stream ended by; a cancellation is no error.
+    #[pyo3(signature = (error, /))]
+    fn _broke(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) {
+        guard((), || slf.get().record_error(error, true));
+    }
+
+    /// Notes an outcome that no exception tells, without ending the span. What is an error already remains one.
     #[pyo3(signature = (outcome, /))]
     fn _mark(&self, outcome: &str) {
         guard((), || {
             let outcome = outcome_of_word(outcome);
-            self.with_record(|record| record.outcome = outcome);
+            self.with_record(|record| {
+                if record.outcome != Outcome::Error {
+                    record.outcome = outcome;
+                }
+            });
         });
     }
 
@@ -680,6 +725,7 @@ impl Span {
     fn _end_as(slf: &Bound<'_, Self>, outcome: &str) {
         guard((), || {
             let outcome = outcome_of_word(outcome);
+            slf.get().settle_stream(slf.py());
             slf.get().close_at(Some(outcome), None);
             super::after_end(slf.py());
         });
@@ -696,15 +742,26 @@ impl Span {
         )
     }
 
-    /// Spans do not travel to other processes; what arrives is one that records nothing.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        Ok((super::helper(slf.py(), "ironspan._core", "current")?, PyTuple::empty(slf.py())))
+    /// Spans do not travel to other processes; what arrives has the same context and records nothing.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (PySpanContext,))> {
+        Ok((super::helper(slf.py(), "ironspan._core", "_restore_span")?, (slf.get().context(),)))
+    }
+
+    /// A span is one step of the run, however often its handle is copied.
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    #[pyo3(signature = (_memo, /))]
+    fn __deepcopy__<'py>(slf: &Bound<'py, Self>, _memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf.clone()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(state) = self.state.try_lock() {
             visit.call(&state.entered.token)?;
             visit.call(&state.entered.previous)?;
+            visit.call(&state.stream)?;
             state.recipe.traverse(&visit)?;
         }
         Ok(())
@@ -750,6 +807,7 @@ impl Span {
     #[inline]
     pub(crate) fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
         let span = slf.get();
+        span.settle_stream(slf.py());
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);
         }
@@ -760,21 +818,35 @@ impl Span {
             }
             std::mem::take(&mut state.entered)
         };
-        if entered.token.is_some() {
-            let kept = current::leave(slf.as_any(), entered);
-            if kept.previous.is_some() {
-                span.lock().entered = kept;
-            }
+        if entered.token.is_some()
+            && let Some(kept) = current::leave(slf.as_any(), entered)
+        {
+            let mut state = span.lock();
+            state.entered = kept;
+            state.stray = true;
         }
         span.close_at(None, None);
         super::after_end(slf.py());
+    }
+
+    /// A stream that is still open when the span ends was left half-way: what came through is written now.
+    fn settle_stream(&self, py: Python<'_>) {
+        let Some(tally) = self.lock().stream.take() else { return };
+        let settle = || -> PyResult<()> {
+            let tally = tally.bind(py).call0()?;
+            if !tally.is_none() {
+                tally.call_method0(pyo3::intern!(py, "left"))?;
+            }
+            Ok(())
+        };
+        let _ = ok(py, settle());
     }
 
     /// Records an exception, or a message. `leaving` says that it is on its way out of the span, so that a
     /// cancellation is the span's end and not an error.
     fn record_error(&self, error: &Bound<'_, PyAny>, leaving: bool) {
         if !self.is_recording() {
-            return;
+            return self.lock().count_late();
         }
         let mut aside = Tape::default();
         let (key, outcome) = if exception::is_exception(error) {

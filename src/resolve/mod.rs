@@ -101,7 +101,7 @@ impl Resolver {
         parts.payloads.outcome = record.outcome;
         let name = semconv::describe(record.kind, &parts.payloads, &mut self.set);
         let status_message = self.apply_outcome(record.outcome, &parts);
-        if self.set.truncated() || record.left_out > 0 {
+        if self.set.truncated() || record.left_out > 0 || record.cut {
             self.set.core_bool(names::TRUNCATED, true);
         }
         let trace_state = record.trace_state.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-"""The current span across tasks, generators and copied contexts: every child finds its parent, nothing is left behind."""
+"""The current span across tasks, generators and copied contexts: every child finds its parent."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan.testing import MemoryExporter, tree
+
 from tests.support.processes import run_python
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan.testing import MemoryExporter
+
 from tests.support.processes import run_python
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan.testing import MemoryExporter, tree
+
 from tests.support.processes import run_python
 
 
@@ -109,9 +110,13 @@ def test_an_exception_passes_as_it_is_and_is_recorded(
     function: Callable[..., Any], ironspan_trace: MemoryExporter
 ) -> None:
     decorated = ironspan.tool(function)
-    with pytest.raises(TypeError) as caught:
+
+    async def main() -> None:
         result = decorated(1, "text")
-        asyncio.run(result)
+        await result
+
+    with pytest.raises(TypeError) as caught:
+        asyncio.run(main())
     assert caught.value.__cause__ is None
     done = ironspan_trace.find(f"execute_tool {function.__name__}")
     assert (done.status, done.attributes["error.type"]) == ("error", "TypeError")

@@ -15,13 +15,9 @@ from ironspan.testing import FinishedSpan, MemoryExporter
 
 def leave(error: BaseException) -> None:
     """Leaves a span by ``error``, which must come through as it is."""
-    try:
-        with ironspan.span("x"):
-            raise error
-    except BaseException as caught:
-        assert caught is error
-    else:
-        raise AssertionError("the exception was swallowed")
+    with pytest.raises(BaseException) as caught, ironspan.span("x"):  # noqa: PT011
+        raise error
+    assert caught.value is error
 
 
 def recorded(trace: MemoryExporter) -> FinishedSpan:
@@ -81,7 +77,7 @@ def test_an_exception_handled_inside_says_nothing(ironspan_trace: MemoryExporter
 
 
 def test_the_chain_of_causes_is_recorded_nearest_first(ironspan_trace: MemoryExporter) -> None:
-    with pytest.raises(RuntimeError), ironspan.span("x"):
+    def fail() -> None:
         try:
             try:
                 raise KeyError("root")
@@ -89,6 +85,9 @@ def test_the_chain_of_causes_is_recorded_nearest_first(ironspan_trace: MemoryExp
                 raise ValueError("middle")  # noqa: B904
         except ValueError as error:
             raise RuntimeError("top") from error
+
+    with pytest.raises(RuntimeError), ironspan.span("x"):
+        fail()
     attributes = exception(ironspan_trace)
     causes = json.loads(attributes["ironspan.exception.causes"])
     assert [(cause["relation"], cause["type"], cause["message"]) for cause in causes] == [
@@ -108,11 +107,14 @@ def test_the_chain_of_causes_is_recorded_nearest_first(ironspan_trace: MemoryExp
 
 
 def test_a_suppressed_context_is_left_out(ironspan_trace: MemoryExporter) -> None:
-    with pytest.raises(ValueError, match="shown"), ironspan.span("x"):
+    def fail() -> None:
         try:
             raise KeyError("hidden")
         except KeyError:
             raise ValueError("shown") from None
+
+    with pytest.raises(ValueError, match="shown"), ironspan.span("x"):
+        fail()
     attributes = exception(ironspan_trace)
     assert "hidden" not in attributes["exception.stacktrace"]
     assert "ironspan.exception.causes" not in attributes

@@ -143,9 +143,12 @@ def test_a_generator_is_never_run(ironspan_trace: MemoryExporter) -> None:
 
 
 def test_iterators_are_never_run(ironspan_trace: MemoryExporter) -> None:
-    for value, name in ((iter([1]), "<list_iterator>"), (map(touched, [1]), "<map>"), (zip([1], [2]), "<zip>")):
+    for value, name in (
+        (iter([1]), "<list_iterator>"),
+        (map(touched, [1]), "<map>"),
+        (zip("a", "b", strict=True), "<zip>"),
+    ):
         assert kept(ironspan_trace, value) == name
-    assert list(zip([1], [2], strict=True)) == [(1, 2)]
 
 
 def test_a_number_too_long_to_print_says_so(ironspan_trace: MemoryExporter) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan.testing import FinishedSpan, MemoryExporter
+
 from tests.support.processes import run_python
 
 SCRIPT = """

@@ -13,6 +13,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan.testing import MemoryExporter
+
 from tests.support.processes import clean_environment, run_python
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -266,9 +267,7 @@ def test_a_context_survives_pickling(protocol: int, ironspan_trace: MemoryExport
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickled_span_stands_for_the_span_and_records_nothing(
-    protocol: int, ironspan_trace: MemoryExporter
-) -> None:
+def test_a_pickled_span_stands_for_the_span_and_records_nothing(protocol: int, ironspan_trace: MemoryExporter) -> None:
     with ironspan.span("x") as span:
         data = pickle.dumps({"span": span}, protocol)
     with ironspan.span("other"):

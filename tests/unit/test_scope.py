@@ -15,9 +15,9 @@ def attributes(trace: MemoryExporter, name: str) -> dict[str, Any]:
 
 
 def test_a_scope_is_on_every_span_below_and_on_no_other(ironspan_trace: MemoryExporter) -> None:
-    with ironspan.span("before"), ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"tier": "gold", "n": 1}):
-        with ironspan.agent("agent"), ironspan.tool("tool"):
-            pass
+    scope = ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"tier": "gold", "n": 1})
+    with ironspan.span("before"), scope, ironspan.agent("agent"), ironspan.tool("tool"):
+        pass
     with ironspan.span("after"):
         pass
     for name in ("invoke_agent agent", "execute_tool tool"):
@@ -33,9 +33,9 @@ def test_an_inner_scope_adds_and_overrides(ironspan_trace: MemoryExporter) -> No
     with (
         ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"k": 1, "only outer": 2}),
         ironspan.scope(session="s2", tags=["b", "a"], metadata={"k": 3}),
+        ironspan.span("inner"),
     ):
-        with ironspan.span("inner"):
-            pass
+        pass
     found = attributes(ironspan_trace, "inner")
     assert (found["session.id"], found["user.id"]) == ("s2", "u1")
     assert found["ironspan.tags"] == ["a", "b"]
@@ -43,9 +43,9 @@ def test_an_inner_scope_adds_and_overrides(ironspan_trace: MemoryExporter) -> No
 
 
 def test_what_the_span_itself_says_wins(ironspan_trace: MemoryExporter) -> None:
-    with ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"k": 1}):
-        with ironspan.span("x", attributes={"k": 2, "session.id": "own"}, tags=["b"]) as span:
-            span.set("user.id", "own")
+    scope = ironspan.scope(session="s1", user="u1", tags=["a"], metadata={"k": 1})
+    with scope, ironspan.span("x", attributes={"k": 2, "session.id": "own"}, tags=["b"]) as span:
+        span.set("user.id", "own")
     found = attributes(ironspan_trace, "x")
     assert (found["k"], found["session.id"], found["user.id"]) == (2, "own", "own")
     assert sorted(found["ironspan.tags"]) == ["a", "b"]
@@ -110,9 +110,9 @@ def test_a_scope_can_be_entered_again_after_it_was_left(ironspan_trace: MemoryEx
 
 
 def test_baggage_travels_and_merges(ironspan_trace: MemoryExporter) -> None:
-    with ironspan.scope(baggage={"tenant": "t1", "plan": "free"}), ironspan.scope(baggage={"plan": "pro, ünï"}):
-        with ironspan.span("x"):
-            headers = ironspan.inject({})
+    outer = ironspan.scope(baggage={"tenant": "t1", "plan": "free"})
+    with outer, ironspan.scope(baggage={"plan": "pro, ünï"}), ironspan.span("x"):
+        headers = ironspan.inject({})
     assert ironspan.extract(headers).baggage == {"tenant": "t1", "plan": "pro, ünï"}
     assert not any("tenant" in key for key in attributes(ironspan_trace, "x"))
 

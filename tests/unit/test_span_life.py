@@ -176,12 +176,7 @@ def test_siblings_and_children_make_the_tree(ironspan_trace: MemoryExporter) -> 
         with ironspan.agent("b"):
             pass
     assert tree(ironspan_trace.spans) == (
-        "workflow w\n"
-        "  agent a\n"
-        "    generation m\n"
-        "    tool t\n"
-        "      retrieval s\n"
-        "  agent b"
+        "workflow w\n  agent a\n    generation m\n    tool t\n      retrieval s\n  agent b"
     )
     assert len({span.trace_id for span in ironspan_trace.spans}) == 1
 

@@ -60,9 +60,7 @@ def test_chunks_are_the_very_objects(ironspan_trace: MemoryExporter) -> None:
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_stream_left_half_way_keeps_what_it_had_and_is_cancelled(
-    held: bool, ironspan_trace: MemoryExporter
-) -> None:
+def test_a_stream_left_half_way_keeps_what_it_had_and_is_cancelled(held: bool, ironspan_trace: MemoryExporter) -> None:
     before = ironspan.stats()["late_calls"]
     keep: list[Any] = []
     with ironspan.generation("m") as span:

@@ -50,9 +50,7 @@ def test_span_takes_every_kind(kind: str, ironspan_trace: MemoryExporter) -> Non
 @pytest.mark.parametrize(
     ("word", "number"), [("internal", 1), ("server", 2), ("client", 3), ("producer", 4), ("CONSUMER", 5)]
 )
-def test_otel_kind_overrides_what_follows_from_the_kind(
-    word: str, number: int, ironspan_trace: MemoryExporter
-) -> None:
+def test_otel_kind_overrides_what_follows_from_the_kind(word: str, number: int, ironspan_trace: MemoryExporter) -> None:
     with ironspan.generation("m", otel_kind=word):
         pass
     assert recorded(ironspan_trace).otel_kind == number
@@ -228,9 +226,9 @@ def test_verbs_have_signatures_and_docstrings(verb: str) -> None:
     function = getattr(ironspan, verb)
     parameters = inspect.signature(function).parameters
     assert {"input", "attributes", "tags", "parent", "links", "otel_kind"} <= set(parameters)
-    assert all(
-        parameter.kind is parameter.KEYWORD_ONLY for parameter in list(parameters.values())[1:]
-    ), "options are keyword-only"
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in list(parameters.values())[1:]), (
+        "options are keyword-only"
+    )
     assert function.__doc__
     assert function.__name__ == verb
 

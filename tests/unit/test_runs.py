@@ -153,7 +153,9 @@ def test_open_runs_are_a_gauge_in_the_statistics(memory):
     assert ironspan.stats()["open_runs"] == before
 
 
-def test_guard_holds_back_failures_and_lets_the_users_signals_through():
+def test_guard_holds_back_failures_and_lets_the_users_signals_through(monkeypatch):
+    monkeypatch.setattr(_guard, "reraise", False)
+
     class PanicException(BaseException):
         """Like the one that a Rust panic becomes."""
 

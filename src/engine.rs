@@ -47,6 +47,8 @@ pub struct Setup {
     pub limits: SpanLimits,
     /// What is kept.
     pub sampler: Sampler,
+    /// Leave content out; see [`Resolver::without_content`].
+    pub without_content: bool,
     /// Bytes that may wait in the whole pipeline.
     pub byte_limit: usize,
     /// Records that may wait in the buffer.
@@ -139,7 +141,7 @@ impl Engine {
             wake_sent: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             collector: Mutex::new(Collector::default()),
-            resolver: Mutex::new(Resolver::new(setup.limits)),
+            resolver: Mutex::new(Resolver::new(setup.limits).without_content(setup.without_content)),
             destinations,
             sinks,
         }

@@ -243,6 +243,8 @@ fn build(settings: &Settings) -> Result<Engine, crate::config::ConfigError> {
         resource: config.resource.detect(),
         limits: (&config.limits).into(),
         sampler: config.sampler,
+        // Masking comes later; until then `redacted` keeps less and not more.
+        without_content: config.capture != crate::config::Capture::Full,
         byte_limit: config.limits.buffer_bytes,
         record_limit: config.batch.max_queue_size,
         sinks: sinks::build::from_config(config, &settings.memories, &PROCESS)?,

@@ -51,6 +51,8 @@ const IS_REMOTE: u32 = 0x200;
 #[derive(Debug, Default)]
 pub struct Resolver {
     limits: SpanLimits,
+    /// Leave out what was said and found: messages, inputs and outputs, arguments, documents, queries.
+    without_content: bool,
     set: AttributeSet,
     /// Attributes of the event or link at hand.
     inner: AttributeSet,
@@ -80,6 +82,7 @@ impl Resolver {
         let count = limits.event_attributes;
         Self {
             limits,
+            without_content: false,
             set: AttributeSet::new(limits.attributes),
             inner: AttributeSet::new(AttributeLimits { count, ..limits.attributes }),
         }
@@ -150,7 +153,28 @@ impl Resolver {
         parts
     }
 
+    /// A resolver that leaves content out (`capture` other than `full`).
+    #[must_use]
+    pub fn without_content(mut self, without: bool) -> Self {
+        self.without_content = without;
+        self
+    }
+
     fn sort_in<'a>(&mut self, key: Key, value: &'a [u8], parts: &mut Parts<'a>) {
+        let content = matches!(
+            key,
+            Key::Input
+                | Key::Output
+                | Key::Messages
+                | Key::Tools
+                | Key::Prompt
+                | Key::Query
+                | Key::Documents
+                | Key::Arguments
+        );
+        if content && self.without_content {
+            return;
+        }
         let payloads = &mut parts.payloads;
         match key {
             Key::Name => payloads.name = text_of(value),

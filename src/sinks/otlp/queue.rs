@@ -54,6 +54,8 @@ struct Inner {
     /// Deliveries ever accepted.
     accepted: u64,
     flushes: Vec<Flush>,
+    /// What `accepted` was at the last flush: up to there nothing waits for company, even if nobody waits for it.
+    asked: u64,
     /// Flushes ever asked for.
     flush_calls: u64,
     closing: Option<Instant>,
@@ -138,6 +140,7 @@ impl Queue {
         inner.flushes.retain(|flush| !flush.is_forgotten(now));
         inner.flush_calls += 1;
         let accepted = inner.accepted;
+        inner.asked = accepted;
         if !inner.ended {
             inner.flushes.push(Flush { accepted, deadline, _done: done });
         }
@@ -189,7 +192,7 @@ impl Queue {
         };
         let due = since + portion.delay;
         let enough = inner.waiting_spans >= portion.spans || inner.waiting_bytes >= portion.bytes;
-        let asked = inner.flushes.iter().any(|flush| flush.deadline > now) || inner.closing.is_some();
+        let asked = inner.asked > settled || inner.closing.is_some();
         if !(enough || asked || due <= now) {
             return Next::Wait(Some(due));
         }

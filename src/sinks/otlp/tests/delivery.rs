@@ -110,6 +110,18 @@ fn spans_are_sent_without_a_flush_when_the_delay_has_passed() {
 }
 
 #[test]
+fn a_flush_sends_even_if_nobody_has_time_to_wait_for_it() {
+    let receiver = Receiver::start(|_, _| Answer::status(200));
+    let rig = Rig::new(&config(&receiver.url()));
+    rig.send_named(["a"]);
+    rig.flush(Duration::ZERO);
+    receiver.wait_for(1);
+    rig.send_named(["b"]);
+    rig.flush_all();
+    assert_eq!(receiver.names(), ["a", "b"]);
+}
+
+#[test]
 fn a_full_portion_is_sent_without_a_flush() {
     let receiver = Receiver::start(|_, _| Answer::status(200));
     let rig = Rig::with(&config(&receiver.url()), &BatchConfig { max_export_batch_size: 3, ..BATCH }, FAST, 64 << 20);

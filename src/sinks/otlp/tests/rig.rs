@@ -11,7 +11,7 @@ use crate::finished::Batch;
 use crate::ledger::{CountsSnapshot, DropReason, Ledger};
 use crate::sinks::otlp::retry::Pace;
 use crate::sinks::otlp::{OtlpSink, OtlpWorker, testing};
-use crate::sinks::{Delivery, Destination, FlushToken, Sink};
+use crate::sinks::{Delivery, Destination, FlushToken, Health, Sink};
 
 /// Waits so short that a test need not wait, in the proportions of the real ones.
 pub(super) const FAST: Pace = Pace {
@@ -98,6 +98,15 @@ impl Rig {
     pub(super) fn flush_all(&self) {
         assert!(self.flush(PATIENCE), "not flushed: {:?}", self.destination.last_error());
         assert_eq!(self.counts().pending, 0);
+    }
+
+    /// Waits until the destination fares so.
+    pub(super) fn wait_for(&self, health: Health) {
+        let began = Instant::now();
+        while self.destination.health() != health {
+            assert!(began.elapsed() < PATIENCE, "{:?} {:?}", self.destination.health(), self.destination.last_error());
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 
     /// Shuts down with this much time, and returns how long it took.

@@ -13,8 +13,8 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use super::receiver::{Answer, Receiver, Stream};
 use super::rig::{BATCH, Rig, SLOW, config};
 use crate::config::{OtlpConfig, TlsFiles};
-use crate::sinks::Destination;
 use crate::sinks::otlp::{OtlpSink, OtlpWorker};
+use crate::sinks::{Destination, Health};
 
 /// A certificate authority.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -116,8 +116,9 @@ fn strangers_get_nothing_and_the_spans_wait() {
     for config in [secure(&receiver, wrong_authority), wrong_name] {
         let rig = Rig::with(&config, &BATCH, SLOW, 64 << 20);
         rig.send_named(["secret"]);
-        assert!(!rig.flush(Duration::from_millis(200)));
-        rig.shutdown(Duration::from_millis(200));
+        assert!(!rig.flush(Duration::from_millis(10)));
+        rig.wait_for(Health::Retrying);
+        rig.shutdown(Duration::ZERO);
         let error = rig.destination.last_error().unwrap();
         assert!(error.contains("invalid peer certificate"), "{error}");
         assert_eq!(rig.tally(), (0, 0, 1, 0));
@@ -144,8 +145,9 @@ fn a_receiver_that_asks_for_our_certificate_gets_it() {
 
     let anonymous = Rig::with(&secure(&receiver, TlsFiles { ca, ..TlsFiles::default() }), &BATCH, SLOW, 64 << 20);
     anonymous.send_named(["b"]);
-    assert!(!anonymous.flush(Duration::from_millis(200)));
-    anonymous.shutdown(Duration::from_millis(200));
+    assert!(!anonymous.flush(Duration::from_millis(10)));
+    anonymous.wait_for(Health::Retrying);
+    anonymous.shutdown(Duration::ZERO);
     assert_eq!(anonymous.tally(), (0, 0, 1, 0));
     assert_eq!(receiver.names(), ["a"]);
 }
@@ -162,7 +164,8 @@ fn certificates_that_were_renewed_on_disk_are_used_for_the_next_attempt() {
     };
     let rig = Rig::new(&secure(&receiver, tls));
     rig.send_named(["a"]);
-    assert!(!rig.flush(Duration::from_millis(100)));
+    assert!(!rig.flush(Duration::from_millis(10)));
+    rig.wait_for(Health::Retrying);
     let (certificate, key) = clients.issue("client");
     // For a moment the two do not fit together: that is one failed attempt more.
     folder.file("client.pem", certificate.pem());

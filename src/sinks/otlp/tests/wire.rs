@@ -138,7 +138,8 @@ fn an_answer_that_drips_is_cut_at_the_deadline() {
     let rig = Rig::new(&with_timeout(&receiver.url(), 100));
     rig.send_named(["a"]);
     rig.flush_all();
-    assert_eq!(receiver.seen().len(), 3);
+    // A machine under load may need another attempt for the good answer, too.
+    assert!(receiver.seen().len() >= 3);
     assert_eq!(rig.tally(), (1, 0, 0, 0));
 }
 
@@ -149,7 +150,7 @@ fn a_receiver_that_says_yes_and_never_ends_its_answer_is_believed_the_third_time
     let broken = Receiver::start(|_, _| Answer::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".to_vec()));
     let reset = Receiver::start(|_, _| Answer::Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".to_vec()));
     for receiver in [endless, broken, reset] {
-        let rig = Rig::new(&with_timeout(&receiver.url(), 200));
+        let rig = Rig::new(&with_timeout(&receiver.url(), 1_000));
         rig.send_named(["a"]);
         rig.flush_all();
         assert_eq!(rig.tally(), (1, 0, 0, 0));
@@ -208,7 +209,7 @@ fn nobody_at_the_address_means_waiting_until_somebody_is() {
     let rig = Rig::new(&config(&format!("http://{address}/v1/traces")));
     rig.send_named(["a"]);
     assert!(!rig.flush(Duration::from_millis(50)));
-    assert_eq!(rig.destination.health(), Health::Retrying);
+    rig.wait_for(Health::Retrying);
     assert!(rig.destination.last_error().unwrap().contains("onnection refused"), "{:?}", rig.destination.last_error());
     assert_eq!(rig.tally(), (0, 0, 0, 1));
     let listener = TcpListener::bind(address).unwrap();

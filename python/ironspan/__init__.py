@@ -18,7 +18,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ironspan import exporters
+# The private modules are imported here although the core asks for them only when the first span is made: that may be in
+# a thread, and the child of a fork in that moment would wait for ever for the lock of a module half imported.
+from ironspan import _hooks, _stream, _threads, exporters  # noqa: F401
 from ironspan._core import (
     UNSET,
     Report,

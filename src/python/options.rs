@@ -81,13 +81,14 @@ impl From<PyErr> for Failure {
 
 /// The runtime, for the resource.
 pub(crate) fn runtime(py: Python<'_>) -> Runtime {
-    let text = |name: &str| -> String {
-        py.import("platform").and_then(|platform| platform.call_method0(name)?.extract()).unwrap_or_default()
-    };
+    // From `sys`, not `platform`: a module that is imported here, maybe in a thread, may be half imported in the child of a
+    // fork, which then waits for it for ever.
+    let implementation: String =
+        py.import("sys").and_then(|sys| sys.getattr("implementation")?.getattr("name")?.extract()).unwrap_or_default();
     let version = py.version_info();
     Runtime {
         language: "python".to_owned(),
-        name: text("python_implementation").to_ascii_lowercase(),
+        name: implementation.to_ascii_lowercase(),
         version: format!("{}.{}.{}", version.major, version.minor, version.patch),
         description: Python::version_str().to_owned(),
     }

@@ -108,6 +108,21 @@ def test_propagating_starts_no_thread() -> None:
     )
 
 
+def test_the_first_span_imports_nothing_of_ours() -> None:
+    # A thread that imports holds a lock: in the child of a fork in that moment nobody would give it back.
+    run_python(
+        """
+        import sys, ironspan, ironspan.testing
+        memory = ironspan.testing.MemoryExporter()
+        before = set(sys.modules)
+        ironspan.init(exporters=[memory])
+        with ironspan.span("x") as span:
+            list(span.stream(["a"]))
+        assert set(sys.modules) == before, set(sys.modules) - before
+        """
+    )
+
+
 def test_everything_public_has_a_docstring() -> None:
     documented = [name for name in ironspan.__all__ if name not in ("UNSET", "__version__", "exporters")]
     missing = [name for name in documented if not getattr(ironspan, name).__doc__]

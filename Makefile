@@ -19,4 +19,4 @@ lint: ## formatting, clippy, ruff, mypy, stubs, workflow files
 	@scripts/lint
 
 clean: ## remove virtual environments, caches and build output
-	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache dist target
+	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache dist target fuzz/target

@@ -44,7 +44,7 @@ fn counter() -> u64 {
     monotonic()
 }
 
-/// Whether the counter runs at one rate on all cores: the processor says so (CPUID 8000_0007h, EDX bit 8), and the
+/// Whether the counter runs at one rate on all cores: the processor says so (`CPUID` 8000'0007h, EDX bit 8), and the
 /// kernel has not found otherwise.
 #[cfg(target_arch = "x86_64")]
 fn counter_is_usable() -> bool {

@@ -86,6 +86,7 @@ pub struct Engine {
     budget: Arc<Budget>,
     record_limit: isize,
     records: (Sender<Box<Record>>, Receiver<Box<Record>>),
+    #[expect(clippy::vec_box, reason = "records travel by their box; unboxed they would be copied each time")]
     pool: Mutex<Vec<Box<Record>>>,
     control: (Sender<Control>, Receiver<Control>),
     queued: AtomicIsize,
@@ -200,8 +201,11 @@ impl Engine {
     }
 
     /// Takes many records back under one lock.
+    #[expect(clippy::vec_box, reason = "as the pool")]
     fn give_all_back(&self, records: &mut Vec<Box<Record>>) {
-        records.iter_mut().for_each(|record| record.recycle());
+        for record in records.iter_mut() {
+            record.recycle();
+        }
         let mut pool = lock(&self.pool);
         let room = POOL.saturating_sub(pool.len()).min(records.len());
         pool.extend(records.drain(..room));
@@ -272,19 +276,15 @@ impl Engine {
             self.collect();
             drop::<Sender<()>>(exit);
         });
-        match spawned {
-            Ok(handle) => {
-                collector.handle = Some(handle);
-                collector.exited = Some(exited);
-                true
-            }
-            Err(_) => {
-                self.ledger.internal_error();
-                // The next record tries again.
-                self.asleep.store(true, SeqCst);
-                false
-            }
+        if let Ok(handle) = spawned {
+            collector.handle = Some(handle);
+            collector.exited = Some(exited);
+            return true;
         }
+        self.ledger.internal_error();
+        // The next record tries again.
+        self.asleep.store(true, SeqCst);
+        false
     }
 
     /// The collector's loop.
@@ -304,7 +304,7 @@ impl Engine {
             };
             self.wake_sent.store(false, SeqCst);
             match message {
-                Ok(Control::Park) => return,
+                Ok(Control::Park) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Control::Flush { deadline, done }) => {
                     self.drain(usize::MAX);
                     for sink in &self.sinks {
@@ -327,7 +327,6 @@ impl Engine {
                         }
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -360,11 +359,11 @@ impl Engine {
             };
             taken += 1;
             charged += record.bytes();
-            let resolved = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
                 crate::failpoint::failpoint!("collector.resolve");
                 resolver.resolve(&record, &anchor, &mut builder);
             }));
-            if resolved.is_err() {
+            if outcome.is_err() {
                 builder.abort_span();
                 self.ledger.internal_error();
                 self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);

@@ -139,6 +139,7 @@ fn read_u32(reader: &mut Reader<'_>) -> Option<u32> {
     }
 }
 
+#[expect(clippy::copy_iterator, reason = "a copy is a second walk over the same bytes, and meant as one")]
 impl<'a> Iterator for Values<'a> {
     type Item = Value<'a>;
 
@@ -147,6 +148,7 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
+#[expect(clippy::copy_iterator, reason = "a copy is a second walk over the same bytes, and meant as one")]
 impl<'a> Iterator for Attributes<'a> {
     type Item = (&'a str, Value<'a>);
 
@@ -198,6 +200,7 @@ pub struct LinkView<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Events<'a>(Reader<'a>);
 
+#[expect(clippy::copy_iterator, reason = "a copy is a second walk over the same bytes, and meant as one")]
 impl<'a> Iterator for Events<'a> {
     type Item = EventView<'a>;
 
@@ -214,6 +217,7 @@ impl<'a> Iterator for Events<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Links<'a>(Reader<'a>);
 
+#[expect(clippy::copy_iterator, reason = "a copy is a second walk over the same bytes, and meant as one")]
 impl<'a> Iterator for Links<'a> {
     type Item = LinkView<'a>;
 
@@ -304,7 +308,7 @@ pub struct Batch {
     arena: Vec<u8>,
     resource: Arc<Resource>,
     /// Holds the batch's bytes in the budget until the last destination lets go.
-    _permit: Option<Permit>,
+    permit: Option<Permit>,
 }
 
 impl Batch {
@@ -470,10 +474,10 @@ impl BatchBuilder {
         let mut sections = self.sections;
         heads.shrink_to_fit();
         sections.shrink_to_fit();
-        let mut batch = Batch { heads, sections, arena: self.arena.into_bytes(), resource, _permit: None };
+        let mut batch = Batch { heads, sections, arena: self.arena.into_bytes(), resource, permit: None };
         if let Some(mut permit) = permit {
             permit.resize(batch.bytes());
-            batch._permit = Some(permit);
+            batch.permit = Some(permit);
         }
         batch
     }

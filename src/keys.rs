@@ -61,7 +61,7 @@ keys! {
     Role = 17;
     /// Tags: a list of texts. Adds up.
     Tags = 18;
-    /// Token counts: a mapping with any of input, output, cached, cache_write, reasoning. Later keys win one by one.
+    /// Token counts: a mapping with any of `input`, `output`, `cached`, `cache_write`, `reasoning`. Later keys win one by one.
     Usage = 19;
     /// Cost in USD: a mapping with `total`.
     Cost = 20;

@@ -121,7 +121,7 @@ impl SpanKind {
     }
 }
 
-/// How a step ended. On the wire `Error` is STATUS_CODE_ERROR and everything else UNSET; the word itself travels as
+/// How a step ended. On the wire `Error` is `STATUS_CODE_ERROR` and everything else `UNSET`; the word itself travels as
 /// `ironspan.status` when it is neither `ok` nor `error`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -416,16 +416,11 @@ impl<'a> Reader<'a> {
     /// Skips one whole value, containers included, and returns its bytes.
     pub fn skip_value(&mut self) -> Option<&'a [u8]> {
         let start = self.rest;
-        match self.next_token()? {
-            Token::List | Token::Map | Token::Object(_) => {
-                if !self.skip_open(1) {
-                    return None;
-                }
-            }
-            Token::End => return None,
-            _ => {}
-        }
-        start.get(..start.len() - self.rest.len())
+        let whole = match self.next_token()? {
+            Token::List | Token::Map | Token::Object(_) => self.skip_open(1),
+            token => token != Token::End,
+        };
+        if whole { start.get(..start.len() - self.rest.len()) } else { None }
     }
 
     /// Skips to behind the end of the `open` innermost containers and says whether they ended.

@@ -12,13 +12,17 @@ fn accepts(value: &str) -> bool {
     };
     let id = |text: &str, max: usize| hex(text, max) && text.bytes().any(|b| b != b'0');
     match value.split(':').collect::<Vec<_>>()[..] {
-        [trace, span, _, flags] => value.len() <= 512 && id(trace, 32) && id(span, 16) && hex(flags, 2),
+        [trace, span, _, flags] => {
+            value.len() <= 512 && id(trace, 32) && id(span, 16) && hex(flags, 2)
+        }
         _ => false,
     }
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let value = text.trim_matches([' ', '\t']);
     let parsed = jaeger::parse(text);
     if !value.contains('%') {

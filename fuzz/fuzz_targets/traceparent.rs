@@ -12,7 +12,9 @@ fn accepts(value: &[u8]) -> bool {
     value.len() >= 55
         && value.len() <= 512
         && [2, 35, 52].iter().all(|&place| value[place] == b'-')
-        && [0..2, 3..35, 36..52, 53..55].into_iter().all(|range| lower_hex(&value[range]))
+        && [0..2, 3..35, 36..52, 53..55]
+            .into_iter()
+            .all(|range| lower_hex(&value[range]))
         && value[3..35].iter().any(|&b| b != b'0')
         && value[36..52].iter().any(|&b| b != b'0')
         && match &value[..2] {
@@ -23,7 +25,9 @@ fn accepts(value: &[u8]) -> bool {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let trimmed = text.trim_matches([' ', '\t']);
     let parsed = traceparent::parse(text);
     assert_eq!(parsed.is_some(), accepts(trimmed.as_bytes()));

@@ -9,12 +9,44 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ironspan import _core
 
-__all__ = ["install"]
+__all__ = ["CARRIERS", "install"]
+
+#: Functions of framework modules: what else a new thread has to enter, besides the current span, or None.
+CARRIERS: list[Callable[[], AbstractContextManager[object] | None]] = []
+
+
+class _Luggage:
+    """Several things to enter together."""
+
+    def __init__(self, items: list[AbstractContextManager[object]]) -> None:
+        self._items = items
+
+    def __enter__(self) -> None:
+        for item in self._items:
+            item.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        for item in reversed(self._items):
+            item.__exit__(None, None, None)
+
+
+def _luggage() -> AbstractContextManager[object] | None:
+    """What a thread started here has to enter; None when there is nothing."""
+    if not _core._thread_propagation():
+        return None
+    span = _core._capture()
+    if not CARRIERS:
+        return span
+    items = [item for item in (span, *(carry() for carry in CARRIERS)) if item is not None]
+    return _Luggage(items) if items else None
+
 
 #: Whether this thread is inside ``submit``, which may start a worker.
 _submitting = threading.local()
@@ -30,7 +62,7 @@ def install() -> None:
     def start_with_span(self: threading.Thread, *args: Any, **kwargs: Any) -> Any:
         # A worker of an executor outlives the span that happened to start it; each of its tasks brings its own.
         starts_worker = getattr(_submitting, "now", False)
-        attachment = None if starts_worker or not _core._thread_propagation() else _core._capture()
+        attachment = None if starts_worker else _luggage()
         if attachment is None:
             return start(self, *args, **kwargs)
         run = self.run
@@ -63,7 +95,7 @@ def install() -> None:
 
     @functools.wraps(submit)
     def submit_with_span(self: ThreadPoolExecutor, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        attachment = _core._capture() if _core._thread_propagation() else None
+        attachment = _luggage()
         if attachment is None:
             return submit_quietly(self, fn, *args, **kwargs)
 

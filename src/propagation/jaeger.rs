@@ -129,6 +129,16 @@ pub(super) fn inject_baggage(entries: &Baggage, set: &mut dyn FnMut(&str, String
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
+    use crate::propagation::Headers;
+
+    #[test]
+    fn lines_of_one_baggage_header_are_read_once() {
+        let value = "x".repeat(100);
+        let lines = std::iter::repeat_n("uberctx-a", 60).chain(["uberctx-b"]);
+        let carrier: Headers = lines.map(|name| (name, value.as_str())).collect();
+        let found = extract_baggage(&carrier).unwrap();
+        assert_eq!(found, Baggage::new().with("a", &value).with("b", &value));
+    }
 
     #[test]
     fn broken_jaeger_values_are_refused() {

@@ -88,7 +88,7 @@ impl PySpanContext {
     #[getter]
     fn baggage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let entries = PyDict::new(py);
-        for entry in self.baggage.iter() {
+        for entry in &self.baggage {
             entries.set_item(&*entry.key, &*entry.value)?;
         }
         Ok(entries)
@@ -358,12 +358,15 @@ pub(crate) fn attach(context: &Bound<'_, PyAny>) -> Frame {
 #[pyfunction]
 pub(crate) fn _capture(py: Python<'_>) -> Option<Frame> {
     guard(None, || {
-        let object = super::current::get(py)?;
-        let ambient = Ambient::of(&object);
-        let span = match object.cast_exact::<Frame>() {
+        let object = super::current::get(py);
+        let ambient = super::ambient_of(py, object.as_ref());
+        if ambient.context.is_none() && ambient.scope.is_none() {
+            return None;
+        }
+        let span = object.and_then(|object| match object.cast_exact::<Frame>() {
             Ok(frame) => frame.get().span(py),
             Err(_) => Some(object),
-        };
+        });
         Some(Frame::new(Change::Carried(Box::new(ambient), span.map(Bound::unbind))))
     })
 }
@@ -420,15 +423,17 @@ pub(crate) fn scope(
 #[pyfunction]
 pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let found = guard(None, || {
-        let object = super::current::get(py)?;
+        let object = super::current::get(py);
+        let own = object.as_ref().map_or_else(Ambient::default, Ambient::of);
+        if let Some(nearer) = super::hint::nearer(py, &own).filter(|nearer| nearer.cast::<Span>().is_ok()) {
+            return Some(nearer);
+        }
+        let object = object?;
         match object.cast_exact::<Frame>() {
-            Ok(frame) => match frame.get().span(py) {
-                Some(span) => Some(span),
-                None => {
-                    let ambient = Ambient::of(&object);
-                    ok(py, Bound::new(py, Span::stand_in(py, ambient))).map(Bound::into_any)
-                }
-            },
+            Ok(frame) => frame.get().span(py).or_else(|| {
+                let ambient = Ambient::of(&object);
+                ok(py, Bound::new(py, Span::stand_in(py, ambient))).map(Bound::into_any)
+            }),
             Err(_) => Some(object),
         }
     });

@@ -11,7 +11,7 @@ use crate::engine::{self, Engine, Setup, Waiting};
 use crate::ledger::{CountsSnapshot, DropReason, PROCESS};
 use crate::python::guard::{guard, ok};
 use crate::python::settings::{self, Settings};
-use crate::python::{errors, options, report};
+use crate::python::{convert, errors, options, report};
 use crate::sinks;
 
 /// How long a fork waits for our threads to leave.
@@ -152,7 +152,7 @@ fn close(py: Python<'_>, engine: &'static Engine, deadline: Instant) -> PyResult
 /// At the end of the process, and of a child process of `multiprocessing`.
 #[pyfunction]
 pub(crate) fn _at_exit(py: Python<'_>) -> PyResult<()> {
-    shutdown(py, None).map(|_| ())
+    shutdown(py, None).map(drop)
 }
 
 /// `ironspan.stats`.
@@ -210,11 +210,11 @@ pub(crate) fn configure(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult
 }
 
 /// Builds the engine at the first span of a process that never called `init()`, or of the child of a fork.
-pub(crate) fn start(py: Python<'_>) -> PyResult<Option<&'static Engine>> {
+pub(crate) fn start(py: Python<'_>) -> Option<&'static Engine> {
     let settings = settings::get(py);
     if settings.config.disabled {
         engine::set_closed(true);
-        return Ok(None);
+        return None;
     }
     match build(settings) {
         Ok(engine) => {
@@ -223,24 +223,25 @@ pub(crate) fn start(py: Python<'_>) -> PyResult<Option<&'static Engine>> {
             if engine.destinations().is_empty() {
                 report::no_destination(py);
             }
-            Ok(Some(engine))
+            Some(engine)
         }
         Err(error) => {
             // A certificate that the environment names and that cannot be read: said once, spans stay off.
             report::warn(py, &error.to_string());
             engine::set_closed(true);
-            Ok(None)
+            None
         }
     }
 }
 
 fn build(settings: &Settings) -> Result<Engine, crate::config::ConfigError> {
     let config = &settings.config;
+    convert::set_limits(&config.limits);
     Ok(Engine::new(Setup {
         ledger: &PROCESS,
         resource: config.resource.detect(),
         limits: (&config.limits).into(),
-        sampler: config.sampler.clone(),
+        sampler: config.sampler,
         byte_limit: config.limits.buffer_bytes,
         record_limit: config.batch.max_queue_size,
         sinks: sinks::build::from_config(config, &settings.memories, &PROCESS)?,

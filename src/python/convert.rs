@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "reading str, list and dict in place is what makes a 19 KB history cost 2 us")]
 
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -16,17 +17,41 @@ use pyo3::types::{PyDict, PyString, PyType};
 use crate::python::guard;
 use crate::tape::{Cut, Tape, Text, Width};
 
-/// Containers inside containers (OpenTelemetry specification, AttributeValueDepthLimit).
-const MAX_DEPTH: u32 = 64;
-/// Values in one payload.
-const MAX_NODES: u32 = 20_000;
+/// The limits in force. Atomics, because a walk must be able to read them whatever else goes on.
+struct Limits {
+    depth: AtomicUsize,
+    nodes: AtomicUsize,
+    items: AtomicUsize,
+    span_bytes: AtomicUsize,
+}
+
+static LIMITS: Limits = Limits {
+    depth: AtomicUsize::new(64),
+    nodes: AtomicUsize::new(20_000),
+    items: AtomicUsize::new(1024),
+    span_bytes: AtomicUsize::new(16 << 20),
+};
+
+/// Puts limits in force (`init(limits=...)`; depth: OpenTelemetry specification, `AttributeValueDepthLimit`).
+pub(crate) fn set_limits(limits: &crate::config::Limits) {
+    LIMITS.depth.store(limits.depth, Relaxed);
+    LIMITS.nodes.store(limits.nodes, Relaxed);
+    LIMITS.items.store(limits.items, Relaxed);
+    LIMITS.span_bytes.store(limits.span_bytes, Relaxed);
+}
+
 /// Bytes that one span may hold; what comes later is left out and counted.
-pub(crate) const SPAN_BYTES: usize = 16 << 20;
+#[inline]
+pub(crate) fn span_bytes() -> usize {
+    LIMITS.span_bytes.load(Relaxed)
+}
 
 /// One walk over one value.
 struct Walk<'t> {
     tape: &'t mut Tape,
-    nodes: u32,
+    nodes: usize,
+    items: usize,
+    depth: usize,
     limit: usize,
 }
 
@@ -42,10 +67,16 @@ pub(crate) enum Written {
 /// Appends `value` to `tape`. A value that does not fit under the span's byte limit is undone.
 pub(crate) fn write(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Written {
     let start = tape.len();
-    if start >= SPAN_BYTES {
+    if start >= span_bytes() {
         return Written::LeftOut;
     }
-    let mut walk = Walk { tape, nodes: MAX_NODES, limit: SPAN_BYTES };
+    let mut walk = Walk {
+        tape,
+        nodes: LIMITS.nodes.load(Relaxed),
+        items: LIMITS.items.load(Relaxed),
+        depth: LIMITS.depth.load(Relaxed),
+        limit: span_bytes(),
+    };
     // SAFETY: `value` keeps the object alive, and the interpreter is attached for as long as `value` lives.
     unsafe { walk.value(value.py(), value.as_ptr(), 0) };
     Written::Whole
@@ -61,7 +92,7 @@ pub(crate) fn write_scalar(value: &Bound<'_, PyAny>, tape: &mut Tape) -> bool {
         let class = ffi::Py_TYPE(object);
         if class == &raw mut ffi::PyUnicode_Type {
             let text = text_of(object);
-            if text.bytes.len() > SPAN_BYTES {
+            if text.bytes.len() > span_bytes() {
                 return false;
             }
             tape.text(text);
@@ -130,9 +161,17 @@ impl Walk<'_> {
         self.tape.len() >= self.limit
     }
 
+    /// Why a container ends after `seen` items, if it does.
+    fn stop(&self, seen: usize) -> Option<Cut> {
+        if self.nodes == 0 || seen >= self.items {
+            return Some(Cut::Nodes);
+        }
+        self.full().then_some(Cut::Bytes)
+    }
+
     /// # Safety
     /// `object` is alive for the whole call (the caller holds a reference), and the interpreter is attached.
-    unsafe fn value(&mut self, py: Python<'_>, object: *mut ffi::PyObject, depth: u32) {
+    unsafe fn value(&mut self, py: Python<'_>, object: *mut ffi::PyObject, depth: usize) {
         if self.nodes == 0 {
             return self.tape.cut(Cut::Nodes);
         }
@@ -159,7 +198,7 @@ impl Walk<'_> {
                 let length = usize::try_from(ffi::PyByteArray_Size(object)).unwrap_or(0);
                 let data = ffi::PyByteArray_AsString(object).cast::<u8>().cast_const();
                 self.bytes(std::slice::from_raw_parts(data, length));
-            } else if depth >= MAX_DEPTH {
+            } else if depth >= self.depth {
                 self.tape.cut(Cut::Depth);
             } else if ffi::PyDict_Check(object) != 0 {
                 self.tape.map();
@@ -202,7 +241,7 @@ impl Walk<'_> {
                 return self.tape.int(number);
             }
             // The base type's own conversion, so that a subclass has no say. Python refuses beyond 4,300 digits.
-            let Some(convert) = (*(&raw mut ffi::PyLong_Type)).tp_repr else { return self.tape.cut(Cut::Failed) };
+            let Some(convert) = ffi::PyLong_Type.tp_repr else { return self.tape.cut(Cut::Failed) };
             match Bound::from_owned_ptr_or_err(py, convert(object)) {
                 Ok(digits) if ffi::PyUnicode_Check(digits.as_ptr()) != 0 => {
                     self.tape.big_int(&text_of(digits.as_ptr()).to_str());
@@ -217,18 +256,20 @@ impl Walk<'_> {
 
     /// # Safety
     /// `dict` is a dict (or an instance of a subclass), alive for the whole call.
-    unsafe fn pairs(&mut self, py: Python<'_>, dict: *mut ffi::PyObject, depth: u32) {
+    unsafe fn pairs(&mut self, py: Python<'_>, dict: *mut ffi::PyObject, depth: usize) {
         let (mut position, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        let mut seen = 0;
         unsafe {
             while ffi::PyDict_Next(dict, &raw mut position, &raw mut key, &raw mut value) != 0 {
                 // Owned for the time we look at them: a `str()` below may run Python code that changes the dict.
                 let key = Bound::from_borrowed_ptr(py, key);
                 let value = Bound::from_borrowed_ptr(py, value);
-                if self.nodes == 0 || self.full() {
+                if let Some(cut) = self.stop(seen) {
                     self.tape.str("...");
-                    self.tape.cut(if self.nodes == 0 { Cut::Nodes } else { Cut::Bytes });
+                    self.tape.cut(cut);
                     return;
                 }
+                seen += 1;
                 self.key(&key);
                 self.value(py, value.as_ptr(), depth + 1);
             }
@@ -262,14 +303,14 @@ impl Walk<'_> {
 
     /// # Safety
     /// `list` is a list (or an instance of a subclass), alive for the whole call.
-    unsafe fn list(&mut self, py: Python<'_>, list: *mut ffi::PyObject, depth: u32) {
+    unsafe fn list(&mut self, py: Python<'_>, list: *mut ffi::PyObject, depth: usize) {
         self.tape.list();
         let mut at = 0;
         unsafe {
             // The size is read again each time: the list may shrink while we look at an item.
             while at < ffi::PyList_GET_SIZE(list) {
-                if self.nodes == 0 || self.full() {
-                    self.tape.cut(if self.nodes == 0 { Cut::Nodes } else { Cut::Bytes });
+                if let Some(cut) = self.stop(at.unsigned_abs()) {
+                    self.tape.cut(cut);
                     break;
                 }
                 let item = Bound::from_borrowed_ptr(py, ffi::PyList_GET_ITEM(list, at));
@@ -282,7 +323,7 @@ impl Walk<'_> {
 
     /// # Safety
     /// `tuple` is a tuple (or an instance of a subclass), alive for the whole call.
-    unsafe fn tuple(&mut self, py: Python<'_>, tuple: *mut ffi::PyObject, depth: u32) {
+    unsafe fn tuple(&mut self, py: Python<'_>, tuple: *mut ffi::PyObject, depth: usize) {
         unsafe {
             let borrowed = Borrowed::from_ptr(py, tuple);
             let fields = if ffi::PyTuple_CheckExact(tuple) == 0 { named_fields(&borrowed) } else { None };
@@ -291,11 +332,11 @@ impl Walk<'_> {
                 None => self.tape.list(),
             }
             for at in 0..ffi::PyTuple_GET_SIZE(tuple) {
-                if self.nodes == 0 || self.full() {
+                if let Some(cut) = self.stop(at.unsigned_abs()) {
                     if fields.is_some() {
                         self.tape.str("...");
                     }
-                    self.tape.cut(if self.nodes == 0 { Cut::Nodes } else { Cut::Bytes });
+                    self.tape.cut(cut);
                     break;
                 }
                 if let Some(fields) = &fields {
@@ -312,7 +353,7 @@ impl Walk<'_> {
 
     /// # Safety
     /// `set` is a set or frozenset, alive for the whole call.
-    unsafe fn set(&mut self, py: Python<'_>, set: *mut ffi::PyObject, depth: u32) {
+    unsafe fn set(&mut self, py: Python<'_>, set: *mut ffi::PyObject, depth: usize) {
         self.tape.list();
         unsafe {
             // The base type's iterator, so that a subclass has no say.
@@ -323,11 +364,13 @@ impl Walk<'_> {
             };
             let iterator = (*class).tp_iter.and_then(|iterate| Bound::from_owned_ptr_or_opt(py, iterate(set)));
             if let Some(iterator) = iterator {
+                let mut seen = 0;
                 while let Some(item) = Bound::from_owned_ptr_or_opt(py, ffi::PyIter_Next(iterator.as_ptr())) {
-                    if self.nodes == 0 || self.full() {
-                        self.tape.cut(if self.nodes == 0 { Cut::Nodes } else { Cut::Bytes });
+                    if let Some(cut) = self.stop(seen) {
+                        self.tape.cut(cut);
                         break;
                     }
+                    seen += 1;
                     self.value(py, item.as_ptr(), depth + 1);
                 }
             }
@@ -338,7 +381,7 @@ impl Walk<'_> {
     }
 
     /// Anything that is no builtin: models, dataclasses, enums, a few standard types; else the type's name.
-    fn object(&mut self, object: &Bound<'_, PyAny>, depth: u32) {
+    fn object(&mut self, object: &Bound<'_, PyAny>, depth: usize) {
         let py = object.py();
         let class = object.get_type();
         // SAFETY: the type outlives this call.
@@ -401,7 +444,7 @@ impl Walk<'_> {
     }
 
     /// A dataclass or attrs class with slots: its declared fields, through the slots.
-    fn slots(&mut self, object: &Bound<'_, PyAny>, class: &Bound<'_, PyType>, depth: u32) {
+    fn slots(&mut self, object: &Bound<'_, PyAny>, class: &Bound<'_, PyType>, depth: usize) {
         let py = object.py();
         let Some(fields) = type_attribute(class, pyo3::intern!(py, "__dataclass_fields__")) else { return };
         let Ok(fields) = fields.cast_into::<PyDict>() else { return };
@@ -452,7 +495,7 @@ impl Shape {
 }
 
 unsafe extern "C" {
-    /// CPython's own lookup along a type's bases; exported by every version, and used by Cython and others.
+    /// Python's own lookup along a type's bases; exported by every version, and used by Cython and others.
     fn _PyType_Lookup(class: *mut ffi::PyTypeObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
@@ -481,7 +524,7 @@ fn slot<'py>(object: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Option<
 
 /// The instance dict, if there is one.
 fn instance_dict<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    slot(object, pyo3::intern!(object.py(), "__dict__")).filter(|dict| dict.is_instance_of::<PyDict>())
+    slot(object, pyo3::intern!(object.py(), "__dict__")).filter(Bound::is_instance_of::<PyDict>)
 }
 
 fn dict_get<'py>(dict: &Bound<'py, PyAny>, key: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {

@@ -15,7 +15,7 @@ use crate::python::frame::Frame;
 use crate::python::span::Span;
 
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-/// CPython up to 3.11 can crash in `PyContextVar_Set` when a garbage collection re-enters it (cpython issue 148891).
+/// Python up to 3.11 can crash in `PyContextVar_Set` when a garbage collection re-enters it (cpython issue 148891).
 /// There the collector is held off during the call: 6 ns.
 static HOLD_GC: AtomicBool = AtomicBool::new(false);
 
@@ -33,9 +33,14 @@ pub(crate) fn init(py: Python<'_>) -> PyResult<()> {
 /// What the variable holds here, if anything.
 #[inline]
 pub(crate) fn get(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    let variable = VARIABLE.get(py)?;
+    value_of(py, VARIABLE.get(py)?)
+}
+
+/// What the context variable `variable` holds here, if anything; `None` counts as nothing.
+#[inline]
+pub(crate) fn value_of<'py>(py: Python<'py>, variable: &Py<PyAny>) -> Option<Bound<'py, PyAny>> {
     let mut value = std::ptr::null_mut();
-    // SAFETY: `variable` is a ContextVar; on success `value` is a new reference or null.
+    // SAFETY: what is no ContextVar raises, which is cleared; on success `value` is a new reference or null.
     unsafe {
         if ffi::PyContextVar_Get(variable.as_ptr(), std::ptr::null_mut(), &raw mut value) != 0 {
             ffi::PyErr_Clear();

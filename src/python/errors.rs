@@ -2,14 +2,8 @@
 //! Defined in Python (`ironspan._errors`), since a class with two bases is made in one line there.
 
 use pyo3::prelude::*;
-use pyo3::types::PyAnyMethods;
 
 use crate::config::ConfigError;
-
-/// Nothing to add to the module yet; kept so that all set-up reads alike.
-pub(crate) fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
-}
 
 /// The Python exception for a wrong configuration.
 pub(crate) fn config_error(py: Python<'_>, error: &ConfigError) -> PyErr {

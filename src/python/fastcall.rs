@@ -172,6 +172,7 @@ pub(crate) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
 pub(crate) struct Unset;
 
 #[pymethods]
+#[expect(clippy::unused_self, reason = "Python calls them on the instance")]
 impl Unset {
     fn __repr__(&self) -> &'static str {
         "UNSET"
@@ -264,7 +265,7 @@ fn init_methods(py: Python<'_>) -> PyResult<()> {
 /// Runs `work` on the span behind `this` and with the arguments of the call.
 ///
 /// # Safety
-/// Called by CPython through a method descriptor of `Span`: `this` is one, and `arguments` holds `count` objects.
+/// Called by Python through a method descriptor of `Span`: `this` is one, and `arguments` holds `count` objects.
 #[inline]
 unsafe fn with_span(
     this: *mut ffi::PyObject,
@@ -335,7 +336,7 @@ unsafe extern "C" fn exit_method(
 }
 
 /// # Safety
-/// Called by CPython: `arguments` holds `count` positional values and then one per name in `keywords` (null or a tuple).
+/// Called by Python: `arguments` holds `count` positional values and then one per name in `keywords` (null or a tuple).
 unsafe fn call(
     verb: usize,
     arguments: *const *mut ffi::PyObject,
@@ -350,7 +351,7 @@ unsafe fn call(
         let (arguments, names) = unsafe {
             let names =
                 Bound::from_borrowed_ptr_or_opt(py, keywords).and_then(|names| names.cast_into::<PyTuple>().ok());
-            let total = positional + names.as_ref().map_or(0, |names| names.len());
+            let total = positional + names.as_ref().map_or(0, PyTupleMethods::len);
             let arguments = if total == 0 { &[] } else { std::slice::from_raw_parts(arguments, total) };
             (arguments, names)
         };
@@ -449,6 +450,9 @@ fn has_parent(py: Python<'_>) -> bool {
     super::current::get(py).is_some()
 }
 
+/// The subject and the keywords of a call.
+type Call = (Py<PyAny>, Vec<(Target, Py<PyAny>)>);
+
 /// How to make a span's record, kept for later.
 #[derive(Debug, Default)]
 pub(crate) enum Recipe {
@@ -458,7 +462,7 @@ pub(crate) enum Recipe {
     /// A verb and a name.
     Bare(usize, Py<PyString>),
     /// A verb, its subject and keywords.
-    Full(usize, Box<(Py<PyAny>, Vec<(Target, Py<PyAny>)>)>),
+    Full(usize, Box<Call>),
 }
 
 impl Recipe {

@@ -183,7 +183,7 @@ impl Frame {
         false
     }
 
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> super::ready::Ready {
+    fn __aenter__(slf: &Bound<'_, Self>) -> super::ready::Ready {
         guard((), || Self::enter_frame(slf));
         super::ready::Ready::new(slf.clone().into_any().unbind())
     }

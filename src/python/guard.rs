@@ -13,13 +13,10 @@ use crate::ledger::PROCESS;
 /// Runs `work`; a panic inside is counted and `otherwise` returned.
 #[inline]
 pub(crate) fn guard<R>(otherwise: R, work: impl FnOnce() -> R) -> R {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(value) => value,
-        Err(_) => {
-            PROCESS.internal_error();
-            otherwise
-        }
-    }
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        PROCESS.internal_error();
+        otherwise
+    })
 }
 
 /// Swallows a Python error that code of the user's raised while we read a value, and counts it. A Ctrl-C that fell into

@@ -10,6 +10,7 @@ mod exception;
 mod fastcall;
 mod frame;
 mod guard;
+mod hint;
 mod memory;
 mod options;
 mod ready;
@@ -68,14 +69,13 @@ fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
     if engine::is_closed() {
         return None;
     }
-    guard::ok(py, control::start(py)).flatten()
+    guard::guard(None, || control::start(py))
 }
 
 /// Parent and scope for a span that starts here, when the variable holds `object`.
 #[inline]
 fn ambient_of(py: Python<'_>, object: Option<&Bound<'_, PyAny>>) -> Ambient {
-    let _ = py;
-    object.map_or_else(Ambient::default, Ambient::of)
+    hint::refine(py, object.map_or_else(Ambient::default, Ambient::of))
 }
 
 /// Parent and scope for a span that starts here.
@@ -102,7 +102,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     std::panic::set_hook(Box::new(|_| {}));
     current::init(py)?;
     fastcall::init(module)?;
-    errors::init(module)?;
     module.add_class::<Span>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<context::PySpanContext>()?;
@@ -130,6 +129,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(memory::_set_clock, module)?)?;
     module.add_function(wrap_pyfunction!(memory::_set_incremental_ids, module)?)?;
     module.add_function(wrap_pyfunction!(context::_capture, module)?)?;
+    module.add_function(wrap_pyfunction!(hint::_set_hint, module)?)?;
+    module.add_function(wrap_pyfunction!(hint::_current_span_id, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -98,7 +98,7 @@ pub(crate) fn read(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<(Options
     let mut options = Options { runtime: runtime(py), ..Options::default() };
     let mut memories = Vec::new();
     for (name, value) in given {
-        let name: String = name.extract().map_err(PyErr::from)?;
+        let name: String = name.extract()?;
         if !KNOWN.contains(&name.as_str()) {
             return Err(ConfigError::unknown_option(&name, &KNOWN).into());
         }

@@ -41,8 +41,8 @@ pub(crate) fn get(py: Python<'_>) -> &'static Settings {
         // aside rather than raised about in the user's code.
         Err(error) => {
             report::warn(py, &error.to_string());
-            Config::resolve(&options, &MapEnvironment::default())
-                .expect("no argument and no variable: nothing to be wrong")
+            #[expect(clippy::expect_used, reason = "no argument and no variable: nothing is there to be wrong")]
+            Config::resolve(&options, &MapEnvironment::default()).expect("the defaults resolve")
         }
     };
     let settings = install(Settings { config, memories: Vec::new() });

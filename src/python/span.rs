@@ -18,7 +18,7 @@ use crate::keys::Key;
 use crate::kind::{Kind, Outcome};
 use crate::ledger::{DropReason, Loss, PROCESS};
 use crate::python::context::PySpanContext;
-use crate::python::convert::{self, SPAN_BYTES, Written};
+use crate::python::convert::{self, Written, span_bytes};
 use crate::python::current::{self, Entered};
 use crate::python::exception;
 use crate::python::fastcall::Recipe;
@@ -164,6 +164,12 @@ impl Span {
     /// Starts the span under `around` and says whether it did (not twice, and not when there is nothing to record).
     #[inline]
     fn start_under(&self, py: Python<'_>, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
+        let named = match std::mem::replace(&mut self.lock().parent, Parent::Ambient) {
+            Parent::Ambient => None,
+            Parent::Named(named) => Some(*named),
+        };
+        // Before the lock: a framework's function may be asked.
+        let around = named.unwrap_or_else(around);
         let mut state = self.lock();
         if state.phase == Phase::Fresh && state.record.is_none() {
             drop(state);
@@ -175,10 +181,6 @@ impl Span {
             return false;
         }
         let Some(engine) = engine::current() else { return state.close() };
-        let around = match std::mem::replace(&mut state.parent, Parent::Ambient) {
-            Parent::Ambient => around(),
-            Parent::Named(named) => *named,
-        };
         let sampler = engine.sampler();
         let (kept, parent_id, parent_remote) = if let Some(parent) = around.context {
             let kept = sampler.decide(Some(&parent), parent.trace_id);
@@ -260,7 +262,7 @@ impl Span {
                 return state.count_late();
             };
             let start = record.tape.len();
-            if start >= SPAN_BYTES {
+            if start >= span_bytes() {
                 record.left_out += 1;
                 return;
             }
@@ -295,7 +297,7 @@ impl Label<'_> {
 
 /// Appends what was written aside, unless the span is full.
 fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
-    if written == Written::LeftOut || record.tape.len() + aside.len() > SPAN_BYTES {
+    if written == Written::LeftOut || record.tape.len() + aside.len() > span_bytes() {
         record.left_out += 1;
         return;
     }
@@ -466,14 +468,11 @@ impl Span {
                 Some(level) => aside.str(&lenient_text(level)),
                 None => aside.str("info"),
             }
-            match attributes {
-                Some(attributes) => {
-                    convert::write(attributes.as_any(), &mut aside);
-                }
-                None => {
-                    aside.map();
-                    aside.end();
-                }
+            if let Some(attributes) = attributes {
+                convert::write(attributes.as_any(), &mut aside);
+            } else {
+                aside.map();
+                aside.end();
             }
             aside.end();
             slf.get().with_record(|record| append(record, Label::Known(Key::Event), Written::Whole, &aside));

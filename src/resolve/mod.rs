@@ -387,7 +387,9 @@ fn add_tags(set: &mut AttributeSet, value: &[u8]) {
     }
     set.core(names::TAGS, |tape| {
         tape.list();
-        tags.iter().for_each(|tag| tape.str(tag));
+        for tag in &tags {
+            tape.str(tag);
+        }
         tape.end();
     });
 }

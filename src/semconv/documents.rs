@@ -77,6 +77,12 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
     let [page_content, text, content, inner, body, resource] =
         document.pick(["page_content", "text", "content", "document", "body", "text_resource"]);
     let [metadata, extra_info, payload] = document.pick(["metadata", "extra_info", "payload"]);
+    let metadata = metadata.or(extra_info);
+    // Retrievers and rerankers without a place for them put score and id among the metadata. Distances are no scores:
+    // they run the other way.
+    let within = |names: [&str; 6]| metadata.and_then(|metadata| metadata.pick(names).into_iter().flatten().next());
+    let meta_score = within(["relevance_score", "rerank_score", "score", "_score", "similarity_score", "similarity"]);
+    let meta_id = within(["id", "_id", "doc_id", "document_id", "node_id", "uuid"]);
     let resource = resource.and_then(|resource| resource.get("text"));
     let content = page_content.or(text).or(resource).or(content).or(body).or(inner);
     out.raw("{");
@@ -88,7 +94,9 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
         first = false;
         out.key(key);
     };
-    if let Some(id) = id.or(id_).or(doc_id).or(document_id).or(node_id).or(mongo_id).filter(|id| !id.is_empty()) {
+    if let Some(id) =
+        id.or(id_).or(doc_id).or(document_id).or(node_id).or(mongo_id).or(meta_id).filter(|id| !id.is_empty())
+    {
         field("id", out);
         // Strings by the schema, whatever a store has.
         match id.token() {
@@ -96,7 +104,9 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
             _ => out.str(&crate::resolve::text_of(id.bytes())),
         }
     }
-    if let Some(score) = score.or(inner_score).or(similarity).or(relevance).filter(|score| score.float().is_some()) {
+    if let Some(score) =
+        score.or(inner_score).or(similarity).or(relevance).or(meta_score).filter(|score| score.float().is_some())
+    {
         field("score", out);
         out.value(score.bytes());
     }
@@ -106,7 +116,7 @@ fn fields(document: View<'_>, score: Option<View<'_>>, out: &mut Writer<'_>) {
         None if payload.is_some() || !document.is_map() => out.value(payload.unwrap_or(document).bytes()),
         None => out.value(document.bytes()),
     }
-    let metadata = metadata.or(extra_info).or(payload.filter(|_| content.is_some()));
+    let metadata = metadata.or(payload.filter(|_| content.is_some()));
     if let Some(metadata) = metadata.filter(|metadata| !metadata.is_empty()) {
         field("metadata", out);
         out.value(metadata.bytes());

@@ -11,6 +11,7 @@ use crate::semconv::parts::Parts;
 use crate::semconv::request::Request;
 use crate::semconv::response::{self, Response};
 use crate::semconv::tools;
+use crate::semconv::usage::Found;
 use crate::semconv::view::View;
 
 /// Where requests keep instructions apart from their messages (Anthropic, Google, the Responses API).
@@ -18,7 +19,7 @@ const INSTRUCTIONS: [&str; 3] = ["system", "system_instruction", "instructions"]
 
 pub(super) fn describe(payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> String {
     let request = Request::write(given(payloads.params), facts);
-    let said = given(payloads.messages).or(payloads.input.map(View::new));
+    let said = given(payloads.messages).or(given(payloads.input));
     let completes = request.completes || request.prompt.is_some() && said.is_none();
     let operation = if completes { "text_completion" } else { "chat" };
     facts.str("gen_ai.operation.name", operation);
@@ -48,7 +49,8 @@ pub(super) fn describe(payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> String
         }
     }
     finish_reasons(reasons, &response, facts);
-    common(payloads, &request, &response.usage, facts);
+    let found = Found { counted: response.counted, places: &response.usage };
+    common(payloads, &request, found, facts);
     if let Some(model) = response.model {
         facts.text("gen_ai.response.model", model);
     }

@@ -9,6 +9,7 @@ use crate::semconv::messages::{Messages, Proof, Side, messages_within};
 use crate::semconv::parts::{sole_text, write_structured};
 use crate::semconv::request::Request;
 use crate::semconv::response::{self, Response};
+use crate::semconv::usage::Found;
 use crate::semconv::view::{View, is_text};
 use crate::semconv::{documents, generation, provider, usage};
 use crate::tape::Token;
@@ -75,11 +76,9 @@ pub(super) fn outcome_side(payloads: &Payloads<'_>) -> Side {
     Side::Output { failed: payloads.outcome != Outcome::Ok }
 }
 
-/// Model, provider and usage, which any kind may carry. `found` is where the output holds usage.
-pub(super) fn common<'a>(payloads: &Payloads<'a>, request: &Request<'a>, found: &[View<'a>], facts: &mut Facts<'_>) {
-    if !payloads.usage.is_empty() || !found.is_empty() {
-        usage::write(&payloads.usage, found, facts);
-    }
+/// Model, provider and usage, which any kind may carry. `found` is the usage that the output holds.
+pub(super) fn common<'a>(payloads: &Payloads<'a>, request: &Request<'a>, found: Found<'_, 'a>, facts: &mut Facts<'_>) {
+    usage::write(&payloads.usage, found, facts);
     if let Some(model) = given(payloads.model).or(request.model) {
         facts.text("gen_ai.request.model", model);
     }
@@ -95,7 +94,7 @@ fn plain(kind: Kind, payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> String {
     payload(facts, Payload::Input, input);
     payload(facts, Payload::Output, payloads.output.or(payloads.documents));
     let request = Request::write(given(payloads.params), facts);
-    common(payloads, &request, &[], facts);
+    common(payloads, &request, Found::default(), facts);
     if payloads.name.is_empty() { kind.name().to_owned() } else { payloads.name.clone() }
 }
 
@@ -117,7 +116,7 @@ fn embedding(payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> String {
             None => facts.payload(Payload::Output, output),
         }
     }
-    common(payloads, &request, &found, facts);
+    common(payloads, &request, Found { counted: None, places: &found }, facts);
     model_name("embeddings", payloads, &request)
 }
 
@@ -171,7 +170,7 @@ fn retrieval(kind: Kind, payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> Stri
         payload(facts, Payload::Output, payloads.output);
     }
     let request = Request::write(given(payloads.params), facts);
-    common(payloads, &request, &[], facts);
+    common(payloads, &request, Found::default(), facts);
     if !payloads.name.is_empty() {
         return payloads.name.clone();
     }
@@ -190,14 +189,14 @@ fn tool(payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> String {
     if let Some(description) = given(payloads.description) {
         facts.text("gen_ai.tool.description", description);
     }
-    match payloads.arguments {
+    match given(payloads.arguments) {
         Some(arguments) => {
-            structured("gen_ai.tool.call.arguments", View::new(arguments), facts);
+            structured("gen_ai.tool.call.arguments", arguments, facts);
             payload(facts, Payload::Input, payloads.input);
         }
         None => {
-            if let Some(input) = payloads.input {
-                structured("gen_ai.tool.call.arguments", View::new(input), facts);
+            if let Some(input) = given(payloads.input) {
+                structured("gen_ai.tool.call.arguments", input, facts);
             }
         }
     }
@@ -209,7 +208,7 @@ fn tool(payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> String {
         }
     }
     let request = Request::write(given(payloads.params), facts);
-    common(payloads, &request, &[], facts);
+    common(payloads, &request, Found::default(), facts);
     named("execute_tool", &payloads.name)
 }
 
@@ -286,7 +285,7 @@ fn conversation(kind: Kind, payloads: &Payloads<'_>, facts: &mut Facts<'_>) -> S
         spoken(is_agent, outcome_side(payloads), Proof::Form, View::new(output), facts);
     }
     let request = Request::write(given(payloads.params), facts);
-    common(payloads, &request, &[], facts);
+    common(payloads, &request, Found::default(), facts);
     named(kind.operation().unwrap_or_default(), &payloads.name)
 }
 

@@ -142,7 +142,8 @@ impl<'w, 'o> Messages<'w, 'o> {
         })
     }
 
-    fn begin(&mut self, role: &str) {
+    /// Begins a message before its parts.
+    pub(super) fn begin(&mut self, role: &str) {
         if self.written > 0 {
             self.out.raw(",");
         }
@@ -153,7 +154,7 @@ impl<'w, 'o> Messages<'w, 'o> {
     }
 
     /// Ends a message behind its parts.
-    fn end<'a>(
+    pub(super) fn end<'a>(
         &mut self,
         name: Option<View<'a>>,
         calls: bool,
@@ -183,7 +184,7 @@ impl<'w, 'o> Messages<'w, 'o> {
     }
 
     /// A message of one text.
-    fn plain<'a>(&mut self, text: Text<'_>, response: &mut Response<'a>) {
+    fn plain(&mut self, text: Text<'_>, response: &mut Response<'_>) {
         self.text_choice(text, None, response);
     }
 
@@ -512,7 +513,7 @@ fn is_call_block(block: View<'_>) -> bool {
     block.get("block_type").and_then(View::str).as_deref() == Some("tool_call")
 }
 
-/// LangChain's dumps put the message's fields under `data` (messages_to_dict) or `kwargs` (dumpd); its kind is outside.
+/// LangChain's dumps put the message's fields under `data` (`messages_to_dict`) or `kwargs` (dumpd); its kind is outside.
 fn unwrapped(value: View<'_>) -> (View<'_>, Option<Cow<'_, str>>) {
     let [kind, data, kwargs, id, content, marker] = value.pick(["type", "data", "kwargs", "id", "content", "lc"]);
     if content.is_some() {

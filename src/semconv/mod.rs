@@ -17,6 +17,7 @@ mod provider;
 mod request;
 mod response;
 mod seed;
+mod stream;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 mod testing;
@@ -26,6 +27,9 @@ mod tests_kinds;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests_messages;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests_stream;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
 mod tests_total;

@@ -66,6 +66,14 @@ impl<'w, 'o> Parts<'w, 'o> {
         self.out.raw("}");
     }
 
+    /// A `reasoning` part of text.
+    pub(super) fn reasoning_text(&mut self, text: Text<'_>) {
+        self.begin("reasoning");
+        self.out.raw(",\"content\":");
+        self.out.text(text);
+        self.out.raw("}");
+    }
+
     /// A `reasoning` part from whatever a provider calls its thinking: text, or summaries in a list or object.
     pub(super) fn thinking(&mut self, content: View<'_>) {
         match content.token() {
@@ -267,10 +275,7 @@ impl<'w, 'o> Parts<'w, 'o> {
             block.pick(["toolUse", "toolResult", "reasoningContent", "image", "document", "video", "cachePoint"]);
         let text = text.and_then(View::text);
         if let (Some(text), Some(true)) = (text, thought.map(View::is_true)) {
-            self.begin("reasoning");
-            self.out.raw(",\"content\":");
-            self.out.text(text);
-            self.out.raw("}");
+            self.reasoning_text(text);
         } else if let Some(text) = text {
             if !text.bytes.is_empty() {
                 self.text(text);

@@ -9,7 +9,7 @@ pub(super) fn normalised(name: &str) -> Cow<'_, str> {
     // `azure_openai`, `Azure OpenAI`, `azure-openai-chat` and `AzureChatOpenAI` differ in what is dropped here.
     let squashed: String = trimmed
         .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric())
+        .filter(char::is_ascii_alphanumeric)
         .map(|letter| letter.to_ascii_lowercase())
         .take(48)
         .collect();

@@ -42,11 +42,8 @@ pub(super) fn is_secret(name: &str) -> bool {
         "cookie",
         "signature",
     ];
-    let squashed: String = name
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric())
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect();
+    let squashed: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
     WITHIN.iter().any(|part| squashed.contains(part))
         || squashed.ends_with("token")
         || matches!(squashed.as_str(), "auth" | "xapikey" | "key")
@@ -103,6 +100,7 @@ impl<'a> Request<'a> {
             | "maxTokens"
             | "max_tokens_to_sample"
             | "max_new_tokens"
+            | "num_predict"
             | "ls_max_tokens" => set_int(facts, "gen_ai.request.max_tokens", value),
             "seed" => set_int(facts, "gen_ai.request.seed", value),
             "stop" | "stop_sequences" | "stopSequences" | "ls_stop" => {
@@ -148,7 +146,8 @@ impl<'a> Request<'a> {
             "previous_response_id" => set_text(facts, "gen_ai.request.previous_response.id", value),
             "encoding_format" => set_words(facts, "gen_ai.request.encoding_formats", value),
             "dimensions" => set_int(facts, "gen_ai.embeddings.dimension.count", value),
-            "model" | "model_name" | "model_id" | "modelId" | "ls_model_name" | "deployment_name" => {
+            "model" | "model_name" | "model_id" | "modelId" | "ls_model_name" | "deployment_name"
+            | "azure_deployment" | "engine" => {
                 let known = self.model.and_then(View::str);
                 match value.str() {
                     Some(model) if known.is_none() || known.as_deref() == Some(&*model) => {

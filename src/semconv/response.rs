@@ -3,6 +3,8 @@
 
 use crate::semconv::finish::{self, Reasons};
 use crate::semconv::messages::{Messages, Proof, is_block, is_item};
+use crate::semconv::stream;
+use crate::semconv::usage::Counts;
 use crate::semconv::view::View;
 
 /// What a response says of itself.
@@ -14,6 +16,8 @@ pub(super) struct Response<'a> {
     pub(super) id: Option<View<'a>>,
     /// Places where usage was found, best first. All say the same, so only one may count.
     pub(super) usage: Vec<View<'a>>,
+    /// Usage that was put together from the chunks of a stream.
+    pub(super) counted: Option<Counts>,
     /// Why each choice ended.
     pub(super) reasons: Reasons<'a>,
 }
@@ -30,6 +34,10 @@ impl<'a> Response<'a> {
             self.model.or(model_name.or(model).or(model_id).or(version).filter(|model| model.text().is_some()));
         self.id = self.id.or(id.filter(|id| id.text().is_some()));
         self.note_usage(metadata);
+        if metadata.get("eval_count").is_some() {
+            // Ollama's counts stand among the rest of the metadata.
+            self.push_usage(metadata);
+        }
     }
 
     /// Notes where a wrapper keeps its usage.
@@ -50,13 +58,18 @@ impl<'a> Response<'a> {
 
     /// Notes what a provider's response object says beside its choices.
     pub(super) fn note_wrapper(&mut self, wrapper: View<'a>) {
+        self.note_names(wrapper);
+        self.note_usage(wrapper);
+    }
+
+    /// Notes the model and the id that a provider's response object has.
+    pub(super) fn note_names(&mut self, wrapper: View<'a>) {
         let [model, model_name, version, version_camel] =
             wrapper.pick(["model", "model_name", "model_version", "modelVersion"]);
         let [id, response_id, response_camel] = wrapper.pick(["id", "response_id", "responseId"]);
         let text = |view: Option<View<'a>>| view.filter(|view| view.text().is_some());
         self.model = self.model.or(text(model.or(model_name).or(version).or(version_camel)));
         self.id = self.id.or(text(id.or(response_id).or(response_camel)));
-        self.note_usage(wrapper);
     }
 }
 
@@ -73,9 +86,13 @@ pub(super) fn write<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, respon
     false
 }
 
-fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
+/// The choices themselves, without brackets. Where they turn out to be none, a part may have been appended.
+pub(super) fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
     if value.is_list() {
         let Some(first) = value.first() else { return false };
+        if let Some(written) = stream::write(messages, value, response) {
+            return written;
+        }
         if messages.proof == Proof::Said {
             if is_generation(first) {
                 return value.items().all(|item| generation(messages, item, response));

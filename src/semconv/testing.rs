@@ -34,7 +34,9 @@ fn write(value: &Value, tape: &mut Tape) {
         Value::String(text) => tape.str(text),
         Value::Array(items) => {
             tape.list();
-            items.iter().for_each(|item| write(item, tape));
+            for item in items {
+                write(item, tape);
+            }
             tape.end();
         }
         Value::Object(pairs) if pairs.contains_key("$bytes") => {
@@ -132,7 +134,7 @@ pub(super) fn limited(value_length: usize) -> AttributeSet {
 }
 
 /// Keys and words that the recognisers look for, so that random values come near to what they know.
-const WORDS: [&str; 56] = [
+const WORDS: &[&str] = &[
     "role",
     "type",
     "content",
@@ -189,11 +191,28 @@ const WORDS: [&str; 56] = [
     "finish_reason",
     "reasoning",
     "file",
+    "delta",
+    "index",
+    "AIMessageChunk",
+    "ChatResponse",
+    "chat.completion.chunk",
+    "object",
+    "tool_call_chunks",
+    "content_block_delta",
+    "message_start",
+    "response.completed",
+    "response",
+    "contentBlockDelta",
+    "done",
+    "system_instruction",
+    "generation_config",
+    "prompt",
+    "variables",
 ];
 
 /// Well-formed values of any shape.
 pub(super) fn any_value() -> impl Strategy<Value = Vec<u8>> {
-    let word = || prop::sample::select(&WORDS[..]);
+    let word = || prop::sample::select(WORDS);
     let leaf = prop_oneof![
         4 => word().prop_map(|word| one(|tape| tape.str(word))),
         1 => any::<String>().prop_map(|text| one(|tape| tape.str(&text))),
@@ -212,7 +231,9 @@ pub(super) fn any_value() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(|items| one(|tape| {
                 tape.list();
-                items.iter().for_each(|item| tape.extend(item));
+                for item in &items {
+                    tape.extend(item);
+                }
                 tape.end();
             })),
             pairs().prop_map(|pairs| one(|tape| {

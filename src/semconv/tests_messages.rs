@@ -90,7 +90,7 @@ fn items_of_the_responses_api_are_messages_on_input_and_one_choice_on_output() {
     let call_part = json!({"type": "tool_call", "id": "c1", "name": "f", "arguments": {"a": 1}});
     let expected = json!([
         message("user", &[text("hi")]),
-        message("assistant", &[call_part.clone()]),
+        message("assistant", std::slice::from_ref(&call_part)),
         message("tool", &[json!({"type": "tool_call_response", "id": "c1", "response": "42"})]),
     ]);
     assert_eq!(sent(&given), expected);

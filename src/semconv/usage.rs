@@ -71,7 +71,11 @@ impl Counts {
             | "generated_token_count"
             | "eval_count"
             | "completionTokens" => &mut self.output,
-            "cached" | "cached_tokens" | "cached_content_token_count" | "cachedContentTokenCount" => &mut self.cached,
+            "cached"
+            | "cached_tokens"
+            | "cached_content_token_count"
+            | "cachedContentTokenCount"
+            | "prompt_cache_hit_tokens" => &mut self.cached,
             "cache_write" => &mut self.cache_write,
             "reasoning" | "reasoning_tokens" => &mut self.reasoning,
             "cache_read_input_tokens" | "cacheReadInputTokens" => &mut parts.beside_read,
@@ -113,19 +117,27 @@ impl Counts {
             }
             return;
         }
+        let mut by_lifetime = None;
         for (key, value) in details.pairs() {
             let count = value.count();
             match &*key.to_str() {
                 "cached_tokens" | "cache_read" if input => self.cached = count.or(self.cached),
                 "cache_creation" | "cache_write" | "cache_write_tokens" if input => {
-                    self.cache_write = count.or(self.cache_write)
+                    self.cache_write = count.or(self.cache_write);
                 }
                 "reasoning_tokens" | "reasoning" if !input => self.reasoning = count.or(self.reasoning),
                 "audio_tokens" | "audio" => by(self, 0, count),
                 "image_tokens" | "image" => by(self, 1, count),
                 "text_tokens" | "text" => by(self, 2, count),
+                // LangChain splits Anthropic's cache entries by their lifetime and leaves the sum at zero.
+                key if input && key.starts_with("ephemeral_") => {
+                    by_lifetime = count.map(|count| by_lifetime.unwrap_or(0_i64).saturating_add(count)).or(by_lifetime);
+                }
                 _ => {}
             }
+        }
+        if self.cache_write.unwrap_or(0) == 0 {
+            self.cache_write = by_lifetime.or(self.cache_write);
         }
     }
 
@@ -152,17 +164,29 @@ impl Counts {
 
     /// Takes over what `later` knows.
     pub(super) fn update(&mut self, later: Self) {
-        let pairs = [
-            (&mut self.input, later.input),
-            (&mut self.output, later.output),
-            (&mut self.cached, later.cached),
-            (&mut self.cache_write, later.cache_write),
-            (&mut self.reasoning, later.reasoning),
+        self.combine(later, |_, later| later);
+    }
+
+    /// Adds what `more` counts.
+    pub(super) fn add(&mut self, more: Self) {
+        self.combine(more, i64::saturating_add);
+    }
+
+    fn combine(&mut self, other: Self, combined: fn(i64, i64) -> i64) {
+        let named = [
+            (&mut self.input, other.input),
+            (&mut self.output, other.output),
+            (&mut self.cached, other.cached),
+            (&mut self.cache_write, other.cache_write),
+            (&mut self.reasoning, other.reasoning),
         ];
         let ours = self.input_by.iter_mut().chain(self.output_by.iter_mut());
-        let theirs = later.input_by.into_iter().chain(later.output_by);
-        for (slot, later) in pairs.into_iter().chain(ours.zip(theirs)) {
-            *slot = later.or(*slot);
+        let theirs = other.input_by.into_iter().chain(other.output_by);
+        for (slot, other) in named.into_iter().chain(ours.zip(theirs)) {
+            *slot = match (*slot, other) {
+                (Some(known), Some(other)) => Some(combined(known, other)),
+                (known, other) => other.or(known),
+            };
         }
     }
 
@@ -190,16 +214,27 @@ impl Counts {
     }
 }
 
-/// Writes what is known of the tokens: from `explicit` (in order, the last value of each count wins), else from the
-/// first of `found` that holds counts, since the places where a framework repeats them must not add up.
-pub(super) fn write(explicit: &[&[u8]], found: &[View<'_>], facts: &mut Facts<'_>) {
+/// Writes what is known of the tokens: from `explicit` (in order, the last value of each count wins), else from what a
+/// stream counted, else from the first place that holds counts, since the places where a framework repeats them must not add up.
+pub(super) fn write(explicit: &[&[u8]], found: Found<'_, '_>, facts: &mut Facts<'_>) {
     let mut counts = Counts::default();
-    let stated = explicit.iter().filter_map(|usage| Counts::find(View::new(usage)));
-    stated.for_each(|stated| counts.update(stated));
+    for stated in explicit.iter().filter_map(|usage| Counts::find(View::new(usage))) {
+        counts.update(stated);
+    }
     if counts == Counts::default() {
-        counts = found.iter().find_map(|usage| Counts::find(*usage)).unwrap_or_default();
+        let counted = found.counted.filter(|counted| *counted != Counts::default());
+        counts = counted.or_else(|| found.places.iter().find_map(|usage| Counts::find(*usage))).unwrap_or_default();
     }
     counts.write(facts);
+}
+
+/// Usage that an output holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found<'f, 'a> {
+    /// Put together from the chunks of a stream.
+    pub(super) counted: Option<Counts>,
+    /// Where a response repeats it, best first.
+    pub(super) places: &'f [View<'a>],
 }
 
 /// Writes the cost in USD: a mapping with `total`, or the number. A cost that is no number, or negative, is unknown.

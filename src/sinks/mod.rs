@@ -131,7 +131,7 @@ const LOST: u8 = u8::MAX;
 impl Tally {
     fn settle(&self, range: Range<usize>, rejected: usize, loss: Option<Loss>) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut delivered, mut lost, mut refused) = (0, 0, 0);
+        let (mut arrived, mut given_up, mut refused) = (0, 0, 0);
         for (at, state) in states.get_mut(range).unwrap_or_default().iter_mut().enumerate() {
             let loss = if at < rejected { Some(Loss::Rejected) } else { loss };
             if *state == LOST {
@@ -139,24 +139,24 @@ impl Tally {
             }
             if let Some(loss) = loss {
                 *state = LOST;
-                if loss == Loss::Rejected { refused += 1 } else { lost += 1 }
+                if loss == Loss::Rejected { refused += 1 } else { given_up += 1 }
             } else {
                 *state += 1;
                 if *state == self.destinations {
-                    delivered += 1;
+                    arrived += 1;
                 }
             }
         }
         // One call per door, outside the lock: counters only.
         drop(states);
-        if delivered > 0 {
-            self.ledger.spans.deliver(delivered);
+        if arrived > 0 {
+            self.ledger.spans.deliver(arrived);
         }
         if refused > 0 {
             self.ledger.spans.lose(Loss::Rejected, refused);
         }
-        if let (1.., Some(loss)) = (lost, loss) {
-            self.ledger.spans.lose(loss, lost);
+        if let (1.., Some(loss)) = (given_up, loss) {
+            self.ledger.spans.lose(loss, given_up);
         }
     }
 }

@@ -151,6 +151,17 @@ def test_threads_started_in_a_run_belong_to_it(spans):
     assert outline(spans()) == "workflow outer\n  span in a thread\n    generation gpt-4o\n"
 
 
+def test_span_opened_around_a_hidden_run_holds_what_is_below_it(spans):
+    plumbing = RunnableLambda(lambda _: FixedChatModel().invoke("?")).with_config(tags=["langsmith:hidden"])
+
+    def step(x: Any) -> Any:
+        with ironspan.span("mine"):
+            return plumbing.invoke(x)
+
+    RunnableLambda(step).invoke(1, config(run_name="outer"))
+    assert outline(spans()) == "workflow outer\n  span mine\n    generation gpt-4o\n"
+
+
 # Facts
 
 

@@ -1,17 +1,42 @@
-"""How providers say usage, parameters and documents, and what is made of it."""
+"""How providers say usage, parameters and documents through LangChain, and what the spans say of it."""
 
 from __future__ import annotations
 
+import json
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ironspan.langchain import CallbackHandler
 from ironspan.langchain._describe import agent_of, outcome_of, tags_of
-from ironspan.langchain._documents import document_of
-from ironspan.langchain._model import model_of, params_of, provider_of, tools_of
-from ironspan.langchain._usage import finish_reasons, response_facts, token_usage
+from ironspan.langchain._model import model_of
+from ironspan.testing import FinishedSpan
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+
+from tests.support.outline import only
+
+Spans = Callable[[], list[FinishedSpan]]
+
+#: The names of usage in the expectations below.
+COUNTS = {
+    "input": "gen_ai.usage.input_tokens",
+    "output": "gen_ai.usage.output_tokens",
+    "cached": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write": "gen_ai.usage.cache_write.input_tokens",
+    "reasoning": "gen_ai.usage.reasoning.output_tokens",
+}
+
+
+def call(result: Any, params: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> None:
+    """One model call, as LangChain reports it."""
+    handler, run_id = CallbackHandler(), uuid.uuid4()
+    handler.on_chat_model_start(
+        {"name": "Model"}, [[]], run_id=run_id, metadata=metadata, invocation_params=params or {}
+    )
+    handler.on_llm_end(result, run_id=run_id)
 
 
 def chat(message: AIMessage, **info: Any) -> LLMResult:
@@ -106,7 +131,8 @@ ANTHROPIC_RAW = {
                     "thoughts_token_count": 15,
                 },
             ),
-            {"input": 100, "output": 20, "cached": 80, "reasoning": 15},
+            # Google counts thoughts beside the candidates.
+            {"input": 100, "output": 35, "cached": 80, "reasoning": 15},
             id="vertex in generation_info",
         ),
         pytest.param(
@@ -119,36 +145,48 @@ ANTHROPIC_RAW = {
         pytest.param(None, {}, id="no result"),
     ],
 )
-def test_usage_of_every_provider_has_one_meaning(result, expected):
-    assert token_usage(result) == expected
+def test_usage_of_every_provider_has_one_meaning(spans: Spans, result, expected):
+    call(result)
+    attributes = only(spans(), "generation").attributes
+    assert {name: attributes[key] for name, key in COUNTS.items() if key in attributes} == expected
 
 
-def test_usage_repeated_on_every_choice_is_counted_once():
+def test_usage_repeated_on_every_choice_is_counted_once(spans: Spans):
     message = AIMessage("x", usage_metadata={"input_tokens": 7, "output_tokens": 3, "total_tokens": 10})
-    result = LLMResult(generations=[[ChatGeneration(message=message), ChatGeneration(message=message)]])
-    assert token_usage(result) == {"input": 7, "output": 3}
+    call(LLMResult(generations=[[ChatGeneration(message=message), ChatGeneration(message=message)]]))
+    attributes = only(spans(), "generation").attributes
+    assert attributes["gen_ai.usage.input_tokens"] == 7
+    assert attributes["gen_ai.usage.output_tokens"] == 3
+    assert len(json.loads(attributes["gen_ai.output.messages"])) == 2
 
 
-def test_each_choice_gives_its_finish_reason():
+def test_each_choice_gives_its_finish_reason(spans: Spans):
     choices = [
         ChatGeneration(message=AIMessage("x", response_metadata={"finish_reason": "stop"})),
         ChatGeneration(message=AIMessage("y", response_metadata={"stop_reason": "max_tokens"})),
-        ChatGeneration(message=AIMessage("z"), generation_info={"finish_reason": "tool_calls"}),
+        ChatGeneration(message=AIMessage("z"), generation_info={"finish_reason": "content_filter"}),
     ]
-    assert finish_reasons(LLMResult(generations=[choices])) == ["stop", "max_tokens", "tool_calls"]
+    call(LLMResult(generations=[choices]))
+    reasons = only(spans(), "generation").attributes["gen_ai.response.finish_reasons"]
+    assert len(reasons) == 3
+    assert reasons[0] == "stop"
+    assert reasons[1] in ("max_tokens", "length")
+    assert reasons[2] == "content_filter"
 
 
-def test_ids_that_langchain_made_up_are_not_response_ids():
-    assert "gen_ai.response.id" not in response_facts(chat(AIMessage("x", id="lc_run--0197-0")))
-    assert "gen_ai.response.id" not in response_facts(chat(AIMessage("x", id="run-0197-0")))
-    assert response_facts(chat(AIMessage("x", id="msg_01")))["gen_ai.response.id"] == "msg_01"
+def test_ids_that_langchain_made_up_are_not_response_ids(spans: Spans):
+    call(chat(AIMessage("x", id="lc_run--0197-0")))
+    assert "gen_ai.response.id" not in only(spans(), "generation").attributes
 
 
-def test_provider_is_what_langchain_declares_else_what_the_class_is():
-    assert provider_of({"ls_provider": "google_vertexai"}, {"_type": "openai-chat"}) == "gcp.vertex_ai"
-    assert provider_of({}, {"_type": "amazon_bedrock_converse_chat"}) == "aws.bedrock"
-    assert provider_of({"ls_provider": "ollama"}, {}) == "ollama"
-    assert provider_of({}, {}) is None
+def test_provider_is_what_langchain_declares_else_what_the_class_is(spans: Spans):
+    for metadata, params, expected in (
+        ({"ls_provider": "google_vertexai"}, {"_type": "openai-chat"}, "gcp.vertex_ai"),
+        ({}, {"_type": "amazon_bedrock_converse_chat"}, "aws.bedrock"),
+        ({"ls_provider": "ollama"}, {}, "ollama"),
+    ):
+        call(None, params, metadata)
+        assert spans()[-1].attributes["gen_ai.provider.name"] == expected
 
 
 def test_model_is_the_declared_one_else_a_parameter_else_the_class():
@@ -158,42 +196,54 @@ def test_model_is_the_declared_one_else_a_parameter_else_the_class():
     assert model_of({}, {}, {"id": ["x", "C"]}, "C") == "C"
 
 
-def test_parameters_have_the_conventions_names_and_no_secrets():
+def test_parameters_have_the_conventions_names_and_no_secrets(spans: Spans):
     params = {
         "_type": "openai-chat",
         "model": "m",
-        "num_predict": 9,
+        "max_output_tokens": 9,
         "stop": ["END"],
         "seed": 1,
-        "response_format": {"type": "json_object"},
         "max_tokens": None,
-        "openai_api_key": "secret",
-        "azure_ad_token": "secret",
-        "apiKey": "secret",
-        "default_headers": {"Authorization": "secret"},
-        "extra_body": {"api_key": "secret"},
+        "openai_api_key": "s3cret",
+        "azure_ad_token": "s3cret",
+        "apiKey": "s3cret",
+        "default_headers": {"anything": "s3cret"},
+        "extra_body": {"api_key": "s3cret"},
         "http_client": object(),
-        "tools": [{"name": "t"}],
+        "tools": [{"type": "function", "function": {"name": "look"}}],
     }
-    assert params_of({"ls_temperature": 0.5}, params) == {
-        "temperature": 0.5,
-        "max_tokens": 9,
-        "stop": ["END"],
-        "seed": 1,
-        "response_format": {"type": "json_object"},
-    }
-    assert params_of({}, {"_type": "x"}) is None
-    assert tools_of(params) == [{"name": "t"}]
+    call(None, params, {"ls_temperature": 0.5, "ls_model_name": "m"})
+    span = only(spans(), "generation")
+    assert span.attributes["gen_ai.request.model"] == "m"
+    assert span.attributes["gen_ai.request.temperature"] == 0.5
+    assert span.attributes["gen_ai.request.max_tokens"] == 9
+    assert list(span.attributes["gen_ai.request.stop_sequences"]) == ["END"]
+    assert span.attributes["gen_ai.request.seed"] == 1
+    assert "look" in span.attributes["gen_ai.tool.definitions"]
+    assert "s3cret" not in repr(span)
 
 
-def test_documents_keep_id_score_content_and_metadata():
-    assert document_of(Document(page_content="x")) == {"content": "x"}
-    assert document_of((Document(id="1", page_content="x"), 0.5)) == {"content": "x", "id": "1", "score": 0.5}
-    assert document_of(Document(page_content="x", metadata={"distance": 0.1})) == {
-        "content": "x",
-        "metadata": {"distance": 0.1},
-    }
-    assert document_of("no document") == "no document"
+def test_documents_keep_id_score_content_and_metadata(spans: Spans):
+    handler, run_id = CallbackHandler(), uuid.uuid4()
+    handler.on_retriever_start({"name": "Shelf"}, "?", run_id=run_id)
+    found = [
+        Document(page_content="plain"),
+        (Document(id="1", page_content="pair"), 0.5),
+        Document(page_content="ranked", metadata={"relevance_score": 0.25, "source": "a.md", "_id": "m-1"}),
+        Document(page_content="far", metadata={"distance": 0.1}),
+    ]
+    handler.on_retriever_end(found, run_id=run_id)
+    assert json.loads(only(spans(), "retrieval").attributes["gen_ai.retrieval.documents"]) == [
+        {"content": "plain"},
+        {"id": "1", "score": 0.5, "content": "pair"},
+        {
+            "id": "m-1",
+            "score": 0.25,
+            "content": "ranked",
+            "metadata": {"relevance_score": 0.25, "source": "a.md", "_id": "m-1"},
+        },
+        {"content": "far", "metadata": {"distance": 0.1}},
+    ]
 
 
 def test_step_marks_of_the_frameworks_are_no_tags():

@@ -125,6 +125,27 @@ def test_remote_parent_attached_inside_a_node_is_obeyed(spans):
     assert only(recorded, "span", "here").parent_id == only(recorded, "span", "A").span_id
 
 
+def test_node_can_add_to_its_own_span_and_scopes_inside_it_hold(spans):
+    def node(_: State) -> Any:
+        ironspan.current().set("rows", 3)
+        with ironspan.scope(session="s-7"):
+            FixedChatModel().invoke("?")
+            carrier = ironspan.inject({})
+        return {"seen": [carrier["traceparent"]]}
+
+    graph = StateGraph(State)
+    graph.add_node("A", node)
+    graph.add_edge(START, "A")
+    state = graph.compile(name="work").invoke({"seen": []}, config())
+    recorded = spans()
+    own = only(recorded, "span", "A")
+    assert own.attributes["rows"] == 3
+    assert own.span_id in state["seen"][0]
+    assert only(recorded, "generation").parent_id == own.span_id
+    assert only(recorded, "generation").attributes["session.id"] == "s-7"
+    assert "session.id" not in own.attributes
+
+
 def test_subgraph_is_below_its_node(spans):
     inner = StateGraph(State)
     inner.add_node("deep", ask("deep"))

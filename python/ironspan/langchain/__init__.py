@@ -20,7 +20,9 @@ except ImportError as missing:
         "ironspan.langchain needs langchain-core, which is not installed. Install it with: pip install langchain-core"
     ) from missing
 
-from ironspan.langchain._ambient import ambient_run_parent
+from ironspan.langchain import _ambient
 from ironspan.langchain._handler import CallbackHandler
 
-__all__ = ["CallbackHandler", "ambient_run_parent"]
+__all__ = ["CallbackHandler"]
+
+_ambient.install()

@@ -11,7 +11,7 @@ so both hold for the same piece of code, and this rule decides between them:
 3. Otherwise C was opened (or attached) inside R's body, and C is nearest.
 
 A callback brings the id of its parent run P. There C may only win when it was opened inside P: R must be P or lie below
-P, and C must differ from the base of R or of a run between R and P. So a span which the consumer of a generator holds
+P, and C must differ from the base of R. So a span which the consumer of a generator holds
 open around ``next()`` never becomes the parent of the nodes that happen to run inside that call.
 
 Retrievers set no config around their body. Their run is put into a variable of our own, which counts only while that
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.runnables.config import var_child_runnable_config
 
-import ironspan
+from ironspan import _core, _threads
 from ironspan._runs import NO_SPAN_ID, RUNS, Run, key_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ironspan import Span, SpanContext
 
-__all__ = ["Carried", "ambient_run_parent", "carry", "enter_body", "innermost_run", "nearest_below"]
+__all__ = ["Carried", "ambient_run_parent", "carry", "enter_body", "innermost_run", "install", "is_ambient_below"]
 
 _body: ContextVar[Hashable | None] = ContextVar("ironspan_retriever_body", default=None)
 
@@ -83,31 +83,38 @@ def innermost_run() -> Run | None:
     return body
 
 
-def ambient_run_parent(current: Span | None = None) -> Span | SpanContext | None:
+def ambient_run_parent(span_id: str | None = None) -> Span | SpanContext | None:
     """The parent for a span that starts here without an explicit one.
 
     Args:
-        current: The current ironspan span; ``ironspan.current()`` when it is not given.
+        span_id: Id of the current ironspan span, zeros for none; looked up when it is not given.
 
     Returns:
-        The span of the LangChain run whose code is executing, or ``None`` when `current` is nearer.
+        The span of the LangChain run whose code is executing, or ``None`` when the current span is nearer.
     """
     run = innermost_run()
     if run is None or run.span is None:
         return None
-    span_id = (ironspan.current() if current is None else current).span_id
+    if span_id is None:
+        span_id = _core._current_span_id()
     return run.span if span_id in (run.base, NO_SPAN_ID) else None
 
 
-def nearest_below(parent: Run, current: Span) -> Span | SpanContext | None:
-    """The parent for a run that the framework places below `parent`: its span, or `current` if opened inside it."""
+def is_ambient_below(parent: Run, span_id: str) -> bool:
+    """Whether what is nearest here is `parent`'s span, or something that was opened inside `parent`.
+
+    Args:
+        parent: The run below which the framework places a new one.
+        span_id: Id of the current ironspan span, zeros for none.
+    """
     inner = innermost_run()
-    span_id = current.span_id
-    if inner is None or span_id == NO_SPAN_ID:
-        return parent.span
-    opened_inside = False
-    for run in RUNS.ancestry(inner):
-        opened_inside = opened_inside or span_id != run.base
-        if run is parent:
-            return current if opened_inside else parent.span
-    return parent.span
+    if inner is None or inner is parent:
+        return inner is parent
+    opened_inside = span_id not in (inner.base, NO_SPAN_ID)
+    return opened_inside and any(run is parent for run in RUNS.ancestry(inner))
+
+
+def install() -> None:
+    """Lets the core ask for the parent of spans that start in a run's code, and threads take the run along."""
+    _core._set_hint([var_child_runnable_config, _body], ambient_run_parent)
+    _threads.CARRIERS.append(carry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = ["agent_of", "attributes_of", "conversation_of", "is_hidden", "is_node", "name_of", "outcome_of", "tags_of"]
@@ -43,7 +42,7 @@ def name_of(serialized: Any, name: Any, fallback: str) -> str:
     """The run name given by the user or the framework, else the class's."""
     if isinstance(name, str) and name:
         return name
-    if isinstance(serialized, Mapping):
+    if isinstance(serialized, dict):
         own = serialized.get("name")
         if isinstance(own, str) and own:
             return own
@@ -64,7 +63,7 @@ def is_node(tags: Any) -> bool:
 
 
 def agent_of(
-    name: str, tags: Any, metadata: Mapping[str, Any], above: Mapping[str, Any], agent: str | None
+    name: str, tags: Any, metadata: dict[str, Any], above: dict[str, Any], agent: str | None
 ) -> tuple[str | None, bool]:
     """The agent in whose turn the run takes place, and whether the run is that turn itself.
 
@@ -92,12 +91,12 @@ def agent_of(
 
 def tags_of(tags: Any) -> tuple[str, ...]:
     """The user's tags, of any shape, without the frameworks' step marks."""
-    if not isinstance(tags, Iterable) or isinstance(tags, str | bytes):
+    if not isinstance(tags, list | tuple | set):
         return ()
     return tuple(tag for tag in map(str, tags) if not tag.startswith(_STEP_TAGS))
 
 
-def conversation_of(metadata: Mapping[str, Any]) -> str | None:
+def conversation_of(metadata: dict[str, Any]) -> str | None:
     """The conversation a run belongs to, when the application names one."""
     for key in ("session_id", "thread_id", "conversation_id"):
         value = metadata.get(key)
@@ -106,7 +105,7 @@ def conversation_of(metadata: Mapping[str, Any]) -> str | None:
     return None
 
 
-def attributes_of(tags: Any, metadata: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
+def attributes_of(tags: Any, metadata: dict[Any, Any], above: dict[str, Any] | None) -> dict[str, Any]:
     """Attributes from the metadata: the user's pairs where they first appear, the conversation and user everywhere."""
     attributes: dict[str, Any] = {}
     for key, value in metadata.items():

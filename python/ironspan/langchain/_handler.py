@@ -10,21 +10,20 @@ Values are handed over as they are; the Rust side walks them and makes GenAI mes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 import ironspan
-from ironspan import Span, SpanContext
+from ironspan import Span, SpanContext, _core
 from ironspan._guard import harmless
-from ironspan._runs import RUNS, Run, finish, key_of
-from ironspan.langchain import _ambient, _describe, _interrupts, _model, _usage
-from ironspan.langchain._documents import document_of
+from ironspan._runs import NO_SPAN_ID, RUNS, Run, finish, key_of
+from ironspan.langchain import _ambient, _describe, _interrupts, _model
 
 __all__ = ["CallbackHandler"]
 
-_NOTHING: Mapping[str, Any] = {}
+_NOTHING: dict[str, Any] = {}
 
 
 class CallbackHandler(BaseCallbackHandler):
@@ -70,9 +69,7 @@ class CallbackHandler(BaseCallbackHandler):
         if _describe.is_hidden(tags):
             start.hide()
             return
-        agent, is_agent = _describe.agent_of(
-            name, tags, start.metadata, start.metadata_above, start.above.agent if start.above is not None else None
-        )
+        agent, is_agent = _describe.agent_of(name, tags, start.metadata, start.metadata_above, start.agent)
         common = start.common()
         span: Span
         if is_agent and agent is not None:
@@ -115,7 +112,7 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._generation(serialized, messages, {}, run_id, parent_run_id, tags, metadata, kwargs)
+        self._generation(serialized, messages, "chat", run_id, parent_run_id, tags, metadata, kwargs)
 
     @harmless
     def on_llm_start(
@@ -129,14 +126,13 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        operation = {"gen_ai.operation.name": "text_completion"}
-        self._generation(serialized, prompts, operation, run_id, parent_run_id, tags, metadata, kwargs)
+        self._generation(serialized, prompts, "llm", run_id, parent_run_id, tags, metadata, kwargs)
 
     def _generation(
         self,
         serialized: Any,
         prompts: Any,
-        operation: dict[str, Any],
+        kind: str,
         run_id: Any,
         parent_run_id: Any,
         tags: Any,
@@ -147,18 +143,14 @@ class CallbackHandler(BaseCallbackHandler):
         if start is None:
             return
         given = kwargs.get("invocation_params")
-        params = given if isinstance(given, Mapping) else _NOTHING
+        params = given if isinstance(given, dict) else _NOTHING
         name = _describe.name_of(serialized, kwargs.get("name"), "model")
-        common = start.common()
-        common["attributes"].update(operation)
-        one = isinstance(prompts, Sequence) and not isinstance(prompts, str) and len(prompts) == 1
+        one = isinstance(prompts, list) and len(prompts) == 1
         span = ironspan.generation(
             _model.model_of(start.metadata, params, serialized, name),
-            provider=_model.provider_of(start.metadata, params),
             messages=prompts[0] if one else prompts,
-            params=_model.params_of(start.metadata, params),
-            tools=_model.tools_of(params),
-            **common,
+            params=_model.params_of(start.metadata, params, kind),
+            **start.common(),
         )
         start.go(span)
 
@@ -175,7 +167,7 @@ class CallbackHandler(BaseCallbackHandler):
     @harmless
     def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
         run = RUNS.get(key_of(run_id))
-        if run is not None and isinstance(event, Mapping) and event.get("event") == "content-block-delta":
+        if run is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
             run.chunks += 1
             if not run.content_seen:
                 run.content_seen = True
@@ -212,13 +204,12 @@ class CallbackHandler(BaseCallbackHandler):
         start = _Start.of(run_id, parent_run_id, tags, metadata)
         if start is None:
             return
-        own = serialized if isinstance(serialized, Mapping) else _NOTHING
+        own = serialized if isinstance(serialized, dict) else _NOTHING
         description = own.get("description")
         call_id = kwargs.get("tool_call_id")
         common = start.common()
-        agent = start.above.agent if start.above is not None else None
-        if agent is not None:
-            common["attributes"]["gen_ai.agent.name"] = agent
+        if start.agent is not None:
+            common["attributes"]["gen_ai.agent.name"] = start.agent
         span = ironspan.tool(
             _describe.name_of(serialized, own.get("name"), kwargs.get("name") or "tool"),
             arguments=input_str if inputs is None else inputs,
@@ -226,7 +217,7 @@ class CallbackHandler(BaseCallbackHandler):
             description=description if isinstance(description, str) else None,
             **common,
         )
-        start.go(span).agent = agent
+        start.go(span)
 
     @harmless
     def on_tool_end(self, output: Any, *, run_id: Any, **kwargs: Any) -> None:
@@ -280,7 +271,7 @@ class CallbackHandler(BaseCallbackHandler):
         run = RUNS.close(key_of(run_id))
         if run is not None:
             try:
-                _span(run).documents([document_of(document) for document in documents or ()])
+                _span(run).documents(documents)
             finally:
                 finish(run, table=RUNS)
 
@@ -295,12 +286,8 @@ class CallbackHandler(BaseCallbackHandler):
         def record(span: Span) -> None:
             outcome = getattr(retry_state, "outcome", None)
             error = outcome.exception() if outcome is not None and outcome.failed else None
-            span.event(
-                "retry",
-                level="warning",
-                attempt=getattr(retry_state, "attempt_number", None),
-                error=type(error).__name__ if error is not None else None,
-            )
+            attempt = getattr(retry_state, "attempt_number", 0)
+            span.event("retry", level="warning", attempt=attempt, error="" if error is None else type(error).__name__)
 
         _note(run_id, record)
 
@@ -328,21 +315,17 @@ class _Start:
 
     def __init__(self, run_id: Any, key: Any, parent_run_id: Any, tags: Any, metadata: Any) -> None:
         self.run_id, self.key, self.tags = run_id, key, tags
-        self.metadata: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else _NOTHING
-        current = ironspan.current()
-        self.base = current.span_id
-        self.parent: Span | SpanContext | None
-        self.above: Run | None = None
-        self.orphan = False
-        if parent_run_id is not None:
-            self.above = RUNS.find(key_of(parent_run_id))
-            self.orphan = self.above is None
-        if self.above is not None:
-            self.parent = _ambient.nearest_below(self.above, current)
-        else:
+        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else _NOTHING
+        self.base = _core._current_span_id()
+        #: Named only where it is not what is current in this context anyway, which knows the scopes around the code.
+        self.parent: Span | SpanContext | None = None
+        self.above = RUNS.find(key_of(parent_run_id)) if parent_run_id is not None else None
+        self.orphan = parent_run_id is not None and self.above is None
+        if self.above is None:
             # A run that LangChain calls a root may still be started inside another run's code.
-            self.parent = _ambient.ambient_run_parent(current)
-            self.above = _ambient.innermost_run() if self.parent is not None else None
+            self.above = _ambient.innermost_run()
+        elif not _ambient.is_ambient_below(self.above, self.base):
+            self.parent = self.above.span
 
     @classmethod
     def of(cls, run_id: Any, parent_run_id: Any, tags: Any, metadata: Any) -> _Start | None:
@@ -351,12 +334,17 @@ class _Start:
         return None if RUNS.get(key) is not None else cls(run_id, key, parent_run_id, tags, metadata)
 
     @property
+    def agent(self) -> str | None:
+        """The agent in whose turn the run above takes place."""
+        return self.above.agent if self.above is not None else None
+
+    @property
     def is_root(self) -> bool:
         """Whether no run is above this one."""
         return self.above is None and not self.orphan
 
     @property
-    def metadata_above(self) -> Mapping[str, Any]:
+    def metadata_above(self) -> dict[str, Any]:
         """The metadata of the run above."""
         return (self.above.metadata if self.above is not None else None) or _NOTHING
 
@@ -382,20 +370,22 @@ class _Start:
         return run
 
     def hide(self) -> None:
-        """Enters a run that is not shown: what is below it hangs below its parent."""
-        run = self._run(self.parent)
+        """Enters a run that is not shown: what is below it hangs below what it would have hung below itself."""
+        nearest = ironspan.current() if self.parent is None else self.parent
+        run = self._run(nearest if nearest.span_id != NO_SPAN_ID else None)
         run.owns = False
-        run.agent = self.above.agent if self.above is not None else None
         RUNS.open(run, self.run_id)
 
     def _run(self, span: Span | SpanContext | None) -> Run:
         run = Run(self.key, self.above.key if self.above is not None else None, span, self.base)
-        run.metadata = self.metadata  # type: ignore[assignment]
+        run.metadata = self.metadata
+        run.agent = self.agent
         return run
 
 
 def _span(run: Run) -> Span:
-    return run.span  # type: ignore[return-value]  # open runs hold spans, ended ones contexts
+    # Open runs hold spans, ended ones contexts.
+    return cast("Span", run.span)
 
 
 def _note(run_id: Any, record: Callable[[Span], None]) -> None:
@@ -404,7 +394,7 @@ def _note(run_id: Any, record: Callable[[Span], None]) -> None:
         record(run.span)
 
 
-def _late_input(run: Run, kwargs: Mapping[str, Any]) -> None:
+def _late_input(run: Run, kwargs: dict[str, Any]) -> None:
     # A chain that streams its input knows it only at the end.
     if kwargs.get("inputs") is not None:
         _span(run).input(kwargs["inputs"])
@@ -413,25 +403,13 @@ def _late_input(run: Run, kwargs: Mapping[str, Any]) -> None:
 def _answer(run: Run, response: Any) -> None:
     """What a model returned, in whole or in part."""
     span = _span(run)
-    for name, value in _usage.response_facts(response).items():
-        span.set(name, value)
-    for reason in _usage.finish_reasons(response):
-        span.finish(reason)
-    if counts := _usage.token_usage(response):
-        span.usage(**counts)
     if run.chunks:
         span.set("gen_ai.request.stream", True)
         span._chunks(run.chunks)
-    choices = [
-        getattr(generation, "message", None) or getattr(generation, "text", generation)
-        for generations in getattr(response, "generations", None) or ()
-        for generation in generations or ()
-    ]
-    if choices:
-        span.output(choices)
+    span.output(_model.answer_of(response))
 
 
-def _fail(run_id: Any, error: BaseException, kwargs: Mapping[str, Any]) -> None:
+def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
     run = RUNS.close(key_of(run_id))
     if run is None:
         return

@@ -227,7 +227,7 @@ mod tests {
         ] {
             assert_eq!(decode_base64(text.as_bytes()).as_deref(), Some(bytes), "{text}");
         }
-        for text in ["Z", "Zm9vY", "Zm9v!", "=", "Zg===", "Z=g=", "é"] {
+        for text in ["Z", "Zm9vY", "Zm9v!", "Zg===", "Z=g=", "é"] {
             assert_eq!(decode_base64(text.as_bytes()), None, "{text}");
         }
     }

@@ -15,8 +15,8 @@ fn run(test: &str, failpoint: &str) {
         .env("IRONSPAN_FAILPOINT", failpoint)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && report.contains("1 passed"), "{report}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Answer {
         let status =
             [&[0x08, u8::try_from(code).unwrap(), 0x1a, u8::try_from(any.len()).unwrap()], any.as_slice()].concat();
         let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let bits: String = status.iter().map(|byte| format!("{byte:08b}")).collect();
+        let bits = status.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
         let digits = bits.as_bytes().chunks(6).map(|six| {
             let padded = format!("{:0<6}", std::str::from_utf8(six).unwrap());
             alphabet[usize::from_str_radix(&padded, 2).unwrap()] as char

@@ -49,10 +49,10 @@ impl Folder {
         Self(path)
     }
 
-    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> Option<PathBuf> {
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
-        Some(path)
+        path
     }
 }
 
@@ -92,7 +92,7 @@ fn secure(receiver: &Receiver, tls: TlsFiles) -> OtlpConfig {
 fn a_receiver_of_a_trusted_authority_gets_spans_over_a_kept_connection() {
     let (authority, folder) = (Authority::new(), Folder::new());
     let receiver = receiver(&authority, None);
-    let tls = TlsFiles { ca: folder.file("ca.pem", authority.0.pem()), ..TlsFiles::default() };
+    let tls = TlsFiles { ca: Some(folder.file("ca.pem", authority.0.pem())), ..TlsFiles::default() };
     let rig = Rig::new(&secure(&receiver, tls));
     for _ in 0..3 {
         rig.send_named(["a"]);
@@ -107,8 +107,8 @@ fn a_receiver_of_a_trusted_authority_gets_spans_over_a_kept_connection() {
 fn strangers_get_nothing_and_the_spans_wait() {
     let (authority, other, folder) = (Authority::new(), Authority::new(), Folder::new());
     let receiver = receiver(&authority, None);
-    let wrong_authority = TlsFiles { ca: folder.file("other.pem", other.0.pem()), ..TlsFiles::default() };
-    let right = TlsFiles { ca: folder.file("ca.pem", authority.0.pem()), ..TlsFiles::default() };
+    let wrong_authority = TlsFiles { ca: Some(folder.file("other.pem", other.0.pem())), ..TlsFiles::default() };
+    let right = TlsFiles { ca: Some(folder.file("ca.pem", authority.0.pem())), ..TlsFiles::default() };
     let wrong_name = OtlpConfig {
         url: format!("https://127.0.0.1:{}/", receiver.address.port()).parse().unwrap(),
         ..secure(&receiver, right)
@@ -129,12 +129,12 @@ fn strangers_get_nothing_and_the_spans_wait() {
 fn a_receiver_that_asks_for_our_certificate_gets_it() {
     let (authority, clients, folder) = (Authority::new(), Authority::new(), Folder::new());
     let receiver = receiver(&authority, Some(&clients));
-    let ca = folder.file("ca.pem", authority.0.pem());
+    let ca = Some(folder.file("ca.pem", authority.0.pem()));
     let (certificate, key) = clients.issue("client");
     let known = TlsFiles {
         ca: ca.clone(),
-        client_cert: folder.file("client.pem", certificate.pem()),
-        client_key: folder.file("client.key", key.serialize_pem()),
+        client_cert: Some(folder.file("client.pem", certificate.pem())),
+        client_key: Some(folder.file("client.key", key.serialize_pem())),
     };
     let rig = Rig::new(&secure(&receiver, known));
     rig.send_named(["a"]);
@@ -156,9 +156,9 @@ fn certificates_that_were_renewed_on_disk_are_used_for_the_next_attempt() {
     let receiver = receiver(&authority, Some(&clients));
     let (stranger, key) = Authority::new().issue("client");
     let tls = TlsFiles {
-        ca: folder.file("ca.pem", authority.0.pem()),
-        client_cert: folder.file("client.pem", stranger.pem()),
-        client_key: folder.file("client.key", key.serialize_pem()),
+        ca: Some(folder.file("ca.pem", authority.0.pem())),
+        client_cert: Some(folder.file("client.pem", stranger.pem())),
+        client_key: Some(folder.file("client.key", key.serialize_pem())),
     };
     let rig = Rig::new(&secure(&receiver, tls));
     rig.send_named(["a"]);
@@ -177,15 +177,15 @@ fn files_that_cannot_be_used_are_told_when_the_destination_is_built() {
     let (authority, folder) = (Authority::new(), Folder::new());
     let (certificate, key) = authority.issue("client");
     let (_, other_key) = authority.issue("other");
-    let ca = folder.file("ca.pem", authority.0.pem());
-    let client_cert = folder.file("client.pem", certificate.pem());
-    let junk = folder.file("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let ca = Some(folder.file("ca.pem", authority.0.pem()));
+    let client_cert = Some(folder.file("client.pem", certificate.pem()));
+    let junk = Some(folder.file("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
     for tls in [
         TlsFiles { ca: Some(folder.0.join("missing.pem")), ..TlsFiles::default() },
         TlsFiles { ca: junk, ..TlsFiles::default() },
-        TlsFiles { ca: folder.file("key.pem", key.serialize_pem()), ..TlsFiles::default() },
+        TlsFiles { ca: Some(folder.file("key.pem", key.serialize_pem())), ..TlsFiles::default() },
         TlsFiles { ca: ca.clone(), client_cert: client_cert.clone(), client_key: ca.clone() },
-        TlsFiles { ca, client_cert, client_key: folder.file("other.key", other_key.serialize_pem()) },
+        TlsFiles { ca, client_cert, client_key: Some(folder.file("other.key", other_key.serialize_pem())) },
     ] {
         let config = OtlpConfig { tls, ..config("https://localhost:4318/") };
         let worker = OtlpWorker::new(Box::leak(Box::default()));

@@ -16,7 +16,7 @@ environment (see docs/configuration.md), unless ``init()`` was called before.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ironspan import exporters
 from ironspan._core import (
@@ -44,9 +44,6 @@ from ironspan._core import (
 )
 from ironspan._errors import ConfigError, IronspanError
 from ironspan._init import init
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = [
     "UNSET",
@@ -76,11 +73,15 @@ __all__ = [
     "workflow",
 ]
 
-#: Submodules that are imported when they are first used: they import frameworks, or are for tests only.
-_LAZY = ("langchain", "testing")
+if TYPE_CHECKING:
+    # A type checker would take any name for one that `__getattr__` finds.
+    from ironspan import langchain as langchain
+    from ironspan import testing as testing
+else:
+    #: Submodules that are imported when they are first used: they import frameworks, or are for tests only.
+    _LAZY = ("langchain", "testing")
 
-
-def __getattr__(name: str) -> ModuleType | Any:
-    if name in _LAZY:
-        return import_module(f"ironspan.{name}")
-    raise AttributeError(f"module 'ironspan' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in _LAZY:
+            return import_module(f"ironspan.{name}")
+        raise AttributeError(f"module 'ironspan' has no attribute {name!r}")

@@ -69,7 +69,7 @@ def install() -> None:
 
         def run_inside() -> None:
             # The instance is as it was before the target sees it.
-            del self.run  # type: ignore[method-assign]
+            del self.run
             with attachment:
                 run()
 
@@ -84,7 +84,7 @@ def install() -> None:
             self.__dict__.pop("run", None)
             raise
 
-    submit = ThreadPoolExecutor.submit
+    submit: Any = ThreadPoolExecutor.submit
 
     def submit_quietly(self: ThreadPoolExecutor, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         _submitting.now = True
@@ -107,4 +107,4 @@ def install() -> None:
 
     start_with_span._ironspan = True  # type: ignore[attr-defined]
     threading.Thread.start = start_with_span  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit_with_span  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = submit_with_span  # type: ignore[assignment, method-assign]

@@ -105,7 +105,7 @@ def conversation_of(metadata: dict[str, Any]) -> str | None:
     return None
 
 
-def attributes_of(tags: Any, metadata: dict[Any, Any], above: dict[str, Any] | None) -> dict[str, Any]:
+def attributes_of(tags: Any, metadata: Mapping[Any, Any], above: Mapping[Any, Any] | None) -> dict[str, Any]:
     """Attributes from the metadata: the user's pairs where they first appear, the conversation and user everywhere."""
     attributes: dict[str, Any] = {}
     for key, value in metadata.items():

@@ -388,7 +388,7 @@ def _span(run: Run) -> Span:
     return cast("Span", run.span)
 
 
-def _note(run_id: Any, record: Callable[[Span], None]) -> None:
+def _note(run_id: Any, record: Callable[[Span], object]) -> None:
     run = RUNS.get(key_of(run_id))
     if run is not None and isinstance(run.span, Span):
         record(run.span)

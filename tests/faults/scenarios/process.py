@@ -75,6 +75,8 @@ def dead_ends(run: Run) -> None:
 
 
 def blocked_flush(app: App, endpoint: str) -> None:
+    # A shell that started all this in the background has SIGINT ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ironspan = app.init(endpoint)
     parts.make(ironspan, 10)
     app.emit("flushing")

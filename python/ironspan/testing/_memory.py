@@ -16,7 +16,8 @@ class FinishedSpan:
 
     Attributes:
         name: Name on the wire, such as ``chat gpt-4o``.
-        kind: What the step is: ``span``, ``workflow``, ``agent``, ``generation``, ``retrieval``, ``embedding``, ``tool``.
+        kind: What the step is: ``span``, ``workflow``, ``agent``, ``generation``, ``retrieval``, ``embedding``,
+            ``tool``, ``rerank``, ``evaluator`` or ``guardrail``.
         trace_id: 32 hexadecimal digits.
         span_id: 16 hexadecimal digits.
         parent_id: 16 hexadecimal digits; None for a root.

@@ -61,11 +61,12 @@ def test_the_fixture_comes_with_the_package() -> None:
 def test_importing_does_nothing_but_import() -> None:
     done = run_python(
         """
-        import atexit, json, os, sys, threading, logging
+        # What these register is theirs.
+        import atexit, concurrent.futures.thread, json, logging, os, sys, threading
         registered = []
         atexit.register = lambda function, *a, **k: registered.append(repr(function))
         forks = []
-        os.register_at_fork = lambda **k: forks.append(k)
+        os.register_at_fork = lambda **k: forks.append(repr(k))
         start = threading.Thread.start
         before = {"fds": sorted(os.listdir("/proc/self/fd")), "tasks": os.listdir("/proc/self/task"),
                   "env": dict(os.environ), "cwd": os.listdir("."), "handlers": list(logging.getLogger().handlers)}

@@ -66,7 +66,8 @@ impl OtlpWorker {
     /// The operating system has no thread or no descriptor to give; another call may try again.
     pub(super) fn start(&self, line: &Arc<Line>) -> io::Result<()> {
         let mut inner = self.0.lock();
-        if inner.running && line.started() {
+        // A line that was started and has no task any more has shut down: a delivery raced with that.
+        if line.started() && (inner.running || inner.lines == 0) {
             return Ok(());
         }
         if inner.handle.is_none() {

@@ -424,6 +424,9 @@ impl Engine {
     /// Completes the engine's end.
     pub fn end_shutdown(&self) {
         self.sweep();
+        // The engine stays behind for ever; what it kept for reuse need not.
+        *lock(&self.pool) = Vec::new();
+        *lock(&self.resolver) = Resolver::default();
     }
 
     /// Counts as lost what reached the buffer after its end.

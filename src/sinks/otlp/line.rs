@@ -168,27 +168,25 @@ impl Sender<'_> {
                 parcel.unclear += 1;
                 self.retry(parcel, stack, None, &why, last_chance).await;
             }
-            Verdict::Failed { class, retry_after, why } => match class {
-                Class::Retry => self.retry(parcel, stack, retry_after, &why, last_chance).await,
-                Class::Pause => self.pause(parcel, stack, &why, last_chance).await,
-                Class::Split => {
-                    self.note(&why);
-                    self.too_large(parcel, stack);
+            Verdict::Failed { class: Class::Retry, retry_after, why } => {
+                self.retry(parcel, stack, retry_after, &why, last_chance).await;
+            }
+            Verdict::Failed { class: Class::Pause, why, .. } => self.pause(parcel, stack, &why, last_chance).await,
+            Verdict::Failed { class, why, .. } => {
+                // It is there, and says no: a pace that was kept while it was away is over.
+                self.backoff.answered();
+                self.note(&why);
+                match class {
+                    Class::Split => self.too_large(parcel, stack),
+                    Class::Bisect => self.bisect(parcel, stack),
+                    Class::Retry | Class::Pause | Class::Reject => parcel.rejected(),
                 }
-                Class::Bisect => {
-                    self.note(&why);
-                    self.bisect(parcel, stack);
-                }
-                Class::Reject => {
-                    self.note(&why);
-                    parcel.rejected();
-                }
-            },
+            }
         }
     }
 
     fn accepted(&mut self, parcel: Parcel, rejected: usize, stack: &mut [Parcel]) {
-        self.backoff.succeeded();
+        self.backoff.answered();
         self.line.destination.set_health(Health::Healthy);
         if parcel.suspicion == Suspicion::FirstHalf
             && let Some(second) = stack.last_mut()
@@ -233,7 +231,10 @@ impl Sender<'_> {
                 let answered = self.client.answered();
                 // The connection may be dead without knowing; the next attempt makes a new one.
                 self.client = self.client.fresh();
-                let why = format!("no complete answer within {:.1} s", limit.as_secs_f64());
+                let why = match line.queue.closing() {
+                    Some(closing) if closing <= Instant::now() => "the shutdown cut the request off".to_owned(),
+                    _ => format!("no complete answer within {:.1} s", limit.as_secs_f64()),
+                };
                 if answered { Verdict::Unclear { why } } else { Verdict::transport(why) }
             }
         }

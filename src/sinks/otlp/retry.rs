@@ -99,7 +99,7 @@ pub struct Backoff {
     pace: Pace,
     random: fastrand::Rng,
     failures: u32,
-    /// Beginnings of the last attempts since the last success, at most [`Pace::REQUESTS`].
+    /// Beginnings of the last attempts since the last answer, at most [`Pace::REQUESTS`].
     attempts: VecDeque<Instant>,
 }
 
@@ -118,8 +118,8 @@ impl Backoff {
         self.attempts.push_back(now);
     }
 
-    /// The receiver took a request: the next failure starts over.
-    pub fn succeeded(&mut self) {
+    /// The receiver took a request, or refused it for what it holds: the next failure starts over.
+    pub fn answered(&mut self) {
         self.failures = 0;
         self.attempts.clear();
     }
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_starts_the_backoff_over() {
+    fn an_answer_starts_the_backoff_over() {
         let mut backoff = Backoff::new(Pace::default(), 3);
         let now = Instant::now();
         (0..20).for_each(|_| {
@@ -286,7 +286,7 @@ mod tests {
             backoff.failed(now, None);
         });
         assert!(backoff.earliest(now) > now);
-        backoff.succeeded();
+        backoff.answered();
         assert_eq!(backoff.earliest(now), now);
         backoff.attempt(now);
         assert!(backoff.failed(now, None) <= now + Duration::from_secs(1));

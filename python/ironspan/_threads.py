@@ -2,7 +2,7 @@
 
 ``threading.Thread.start`` and ``ThreadPoolExecutor.submit`` (and so ``map`` and ``run_in_executor``) note what is
 current where they are called; it is current again while the target runs. Other context variables of the program are
-left alone. ``init(threads=False)`` or ``IRONSPAN_THREADS=off`` switches it off.
+left alone. ``init(threads=False)`` switches it off.
 """
 
 from __future__ import annotations

@@ -279,8 +279,8 @@ class Span:
 class SpanContext:
     """Identity of a span, with the baggage that travels along: what a carrier holds.
 
-    Contexts with the same ids, flags, state and baggage are equal. True when valid. Pickles as its W3C headers. Source:
-    W3C Trace Context; OpenTelemetry specification, SpanContext.
+    Contexts are equal when all of that is, ``remote`` included. True when valid. Pickles as its W3C headers, and so
+    arrives as remote. Source: W3C Trace Context; OpenTelemetry specification, SpanContext.
     """
 
     @property
@@ -538,7 +538,7 @@ def generation(
         params: Parameters of the call (``temperature``, ``max_tokens`` ...). Secrets by name are left out.
         tools: Definitions of the tools on offer.
         prompt: Name or template of the prompt.
-        name: A name instead of the model's.
+        name: The whole name on the wire. Default: the operation, and the model where there is one.
         input: As for ``span``.
         attributes: As for ``span``.
         tags: As for ``span``.
@@ -571,7 +571,7 @@ def retrieval(
         query: What is looked for.
         source: Where: the name of a store or index.
         top_k: How many documents are asked for.
-        name: A name for the step.
+        name: The whole name on the wire. Default: the operation, and the model where there is one.
         input: As for ``span``.
         attributes: As for ``span``.
         tags: As for ``span``.
@@ -604,7 +604,7 @@ def embedding(
         model: Name of the model as it is asked for.
         provider: Who serves it.
         params: Parameters of the call (``dimensions``, ``encoding_format`` ...).
-        name: A name instead of the model's.
+        name: The whole name on the wire. Default: the operation, and the model where there is one.
         input: As for ``span``.
         attributes: As for ``span``.
         tags: As for ``span``.

@@ -274,7 +274,7 @@ impl Engine {
         }
         let (exit, exited) = bounded(0);
         let spawned = std::thread::Builder::new().name("ironspan-collect".to_owned()).spawn(move || {
-            fork::block_signals();
+            crate::thread::begin();
             self.collect();
             drop::<Sender<()>>(exit);
         });
@@ -424,9 +424,12 @@ impl Engine {
     /// Completes the engine's end.
     pub fn end_shutdown(&self) {
         self.sweep();
-        // The engine stays behind for ever; what it kept for reuse need not.
+        // The engine stays behind for ever; what it kept for reuse need not. A collector that is still at it keeps its
+        // own: nobody waits for it any longer.
         *lock(&self.pool) = Vec::new();
-        *lock(&self.resolver) = Resolver::default();
+        if let Ok(mut resolver) = self.resolver.try_lock() {
+            *resolver = Resolver::default();
+        }
     }
 
     /// Counts as lost what reached the buffer after its end.

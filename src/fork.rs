@@ -45,17 +45,3 @@ pub fn on_child(handler: extern "C" fn()) {
     #[cfg(not(unix))]
     let _ = handler;
 }
-
-/// Blocks all signals in the calling thread, so that they are delivered to the application's threads.
-///
-/// POSIX, `pthread_sigmask`. Does nothing elsewhere.
-pub fn block_signals() {
-    #[cfg(unix)]
-    #[allow(unsafe_code, reason = "the signal mask is set by a C call")]
-    // SAFETY: `all` is a valid set, filled before it is read.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
-    }
-}

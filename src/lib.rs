@@ -3,6 +3,7 @@
 //! Data flows one way: Python face -> record -> buffer -> collector -> sinks. Only `src/python/` knows PyO3; everything
 //! else is plain Rust and is tested without an interpreter.
 
+pub mod alloc;
 pub mod buffer;
 pub mod clock;
 pub mod config;
@@ -27,3 +28,9 @@ pub mod semconv;
 pub mod sinks;
 pub mod tape;
 pub mod terminal;
+mod thread;
+
+/// Only in the extension module: a Rust program that links the core keeps its own choice.
+#[cfg(feature = "python")]
+#[global_allocator]
+static ALLOCATOR: alloc::Allocator = alloc::Allocator;

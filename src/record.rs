@@ -110,6 +110,20 @@ impl Record {
         self.cut = false;
     }
 
+    /// Appends what `write` writes, or nothing of it when there is no memory for the whole: then it counts as left out.
+    /// Says whether it is there.
+    #[inline]
+    pub fn entry(&mut self, write: impl FnOnce(&mut Tape)) -> bool {
+        let start = self.tape.len();
+        write(&mut self.tape);
+        if !self.tape.is_short() {
+            return true;
+        }
+        self.tape.truncate(start);
+        self.left_out += 1;
+        false
+    }
+
     /// The span's own context.
     #[must_use]
     pub fn context(&self) -> SpanContext {

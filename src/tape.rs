@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::alloc;
+
 /// Tags of the values on a tape. The numbers never leave the process.
 mod tag {
     pub(super) const NULL: u8 = 0;
@@ -162,13 +164,43 @@ pub enum Token<'a> {
 #[derive(Debug, Default)]
 pub struct Tape {
     bytes: Vec<u8>,
+    /// There was no memory to write on with; see [`Tape::is_short`].
+    short: bool,
 }
 
 impl Tape {
     /// An empty tape with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity) }
+        Self { bytes: Vec::with_capacity(capacity), short: false }
+    }
+
+    /// Whether memory ran out while it was written: from then on nothing was added, so that what was begun last is to be
+    /// taken back with [`Tape::truncate`].
+    #[must_use]
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// Makes sure that `more` bytes fit, and says whether they do. A tape asks before it grows, because an allocation
+    /// that fails otherwise ends the process.
+    #[inline]
+    fn room(&mut self, more: usize) -> bool {
+        (self.bytes.capacity() - self.bytes.len() >= more && !self.short) || self.grow(more)
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) -> bool {
+        self.short |= alloc::is_low() || self.bytes.try_reserve(more).is_err();
+        !self.short
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        if self.room(bytes.len()) {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 
     /// What has been written.
@@ -200,6 +232,7 @@ impl Tape {
     /// Forgets the content and keeps the memory, unless that is more than `keep` bytes.
     pub fn reset(&mut self, keep: usize) {
         self.bytes.clear();
+        self.short = false;
         if self.bytes.capacity() > keep {
             self.bytes.shrink_to(keep);
         }
@@ -208,6 +241,7 @@ impl Tape {
     /// Takes back everything after `len` bytes: how a half-written value is undone.
     pub fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len);
+        self.short = false;
     }
 
     /// Gives unused memory back when there is much of it: what waits in a queue is charged by capacity.
@@ -227,16 +261,18 @@ impl Tape {
 
     /// Copies another tape's bytes as they are.
     pub fn extend(&mut self, other: &[u8]) {
-        self.bytes.extend_from_slice(other);
+        self.write(other);
     }
 
     #[inline]
     fn tagged(&mut self, tag: u8, payload: &[u8]) {
+        if !self.room(payload.len() + 6) {
+            return;
+        }
         // A length is one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB: a span is.
         if let Ok(short @ 0..=254) = u8::try_from(payload.len()) {
             self.bytes.extend_from_slice(&[tag, short]);
         } else {
-            self.bytes.reserve(payload.len() + 6);
             self.bytes.extend_from_slice(&[tag, 255]);
             self.bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
         }
@@ -245,12 +281,12 @@ impl Tape {
 
     /// Writes `None`.
     pub fn null(&mut self) {
-        self.bytes.push(tag::NULL);
+        self.write(&[tag::NULL]);
     }
 
     /// Writes a boolean.
     pub fn bool(&mut self, value: bool) {
-        self.bytes.push(if value { tag::TRUE } else { tag::FALSE });
+        self.write(&[if value { tag::TRUE } else { tag::FALSE }]);
     }
 
     /// Writes an integer.
@@ -258,7 +294,7 @@ impl Tape {
     pub fn int(&mut self, value: i64) {
         let mut cell = [tag::INT; 9];
         cell[1..].copy_from_slice(&value.to_le_bytes());
-        self.bytes.extend_from_slice(&cell);
+        self.write(&cell);
     }
 
     /// Writes a double.
@@ -266,7 +302,7 @@ impl Tape {
     pub fn float(&mut self, value: f64) {
         let mut cell = [tag::FLOAT; 9];
         cell[1..].copy_from_slice(&value.to_le_bytes());
-        self.bytes.extend_from_slice(&cell);
+        self.write(&cell);
     }
 
     /// Writes text that is UTF-8.
@@ -299,41 +335,41 @@ impl Tape {
 
     /// Begins a sequence.
     pub fn list(&mut self) {
-        self.bytes.push(tag::LIST);
+        self.write(&[tag::LIST]);
     }
 
     /// Begins a mapping.
     pub fn map(&mut self) {
-        self.bytes.push(tag::MAP);
+        self.write(&[tag::MAP]);
     }
 
     /// Begins an object with the name of its type.
     pub fn object(&mut self, type_name: Text<'_>) {
-        self.bytes.push(tag::OBJECT);
+        self.write(&[tag::OBJECT]);
         self.text(type_name);
     }
 
     /// Ends the innermost container.
     pub fn end(&mut self) {
-        self.bytes.push(tag::END);
+        self.write(&[tag::END]);
     }
 
     /// Writes an object of which only the type's name is known.
     pub fn opaque(&mut self, type_name: Text<'_>) {
-        self.bytes.push(tag::OPAQUE);
+        self.write(&[tag::OPAQUE]);
         self.text(type_name);
     }
 
     /// Writes the mark of a cut.
     pub fn cut(&mut self, cut: Cut) {
-        self.bytes.extend_from_slice(&[tag::CUT, cut as u8]);
+        self.write(&[tag::CUT, cut as u8]);
     }
 
     /// Writes a key by number.
     #[inline]
     pub fn key(&mut self, key: u16) {
         let [low, high] = key.to_le_bytes();
-        self.bytes.extend_from_slice(&[tag::KEY, low, high]);
+        self.write(&[tag::KEY, low, high]);
     }
 }
 

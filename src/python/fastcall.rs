@@ -7,17 +7,18 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyString, PyTuple};
 
+use crate::alloc;
 use crate::engine::{self, Engine};
 use crate::keys::Key;
 use crate::kind::{Kind, SpanKind};
-use crate::ledger::PROCESS;
+use crate::ledger::{DropReason, Loss, PROCESS};
 use crate::python::context::ambient_of;
 use crate::python::guard::guard;
 use crate::python::span::{Parent, Span, link_entry, put_unshared};
@@ -359,12 +360,13 @@ unsafe fn call(
     });
     match made {
         Some(Ok(object)) => object.into_ptr(),
-        Some(Err(error)) => {
+        // A wrong call is the program's to know of; that there was no memory for a span is not.
+        Some(Err(error)) if !error.is_instance_of::<PyMemoryError>(py) => {
             error.restore(py);
             std::ptr::null_mut()
         }
         // A fault of ours: the program gets a span that records nothing.
-        None => match super::noop(py) {
+        _ => match super::noop(py) {
             Ok(span) => span.into_ptr(),
             Err(error) => {
                 error.restore(py);
@@ -438,6 +440,11 @@ fn make<'py>(
     };
     if engine.is_off() || (engine.sampler().never_starts() && matched.is_empty() && !has_parent(py)) {
         return put_off(py, verb_index, &subject, &matched, false);
+    }
+    if alloc::is_low() {
+        PROCESS.spans.create();
+        PROCESS.spans.lose(Loss::Dropped(DropReason::BufferFull), 1);
+        return super::noop(py);
     }
     let (record, parent) = build(py, engine, verb, &subject, &matched);
     let span = Span::fresh(name_of(py, verb, &subject, &matched), record.kind, Some(record), parent);
@@ -617,8 +624,10 @@ fn known<T>(record: &mut Record, value: &Bound<'_, PyAny>, read: impl Fn(&str) -
 /// Leaves a mark on the span: an argument could not be used.
 fn mark_bad(record: &mut Record, argument: &str) {
     PROCESS.internal_error();
-    record.tape.str("ironspan.bad_argument");
-    record.tape.str(argument);
+    record.entry(|tape| {
+        tape.str("ironspan.bad_argument");
+        tape.str(argument);
+    });
 }
 
 fn put_links(record: &mut Record, links: &Bound<'_, PyAny>) {
@@ -630,8 +639,10 @@ fn put_links(record: &mut Record, links: &Bound<'_, PyAny>) {
         let target = pair.as_ref().map_or(&link, |(target, _)| target);
         match link_entry(target, role.as_deref()) {
             Some(entry) => {
-                record.tape.key(Key::Link as u16);
-                record.tape.extend(entry.as_bytes());
+                record.entry(|tape| {
+                    tape.key(Key::Link as u16);
+                    tape.extend(entry.as_bytes());
+                });
             }
             None => mark_bad(record, "links"),
         }

@@ -284,7 +284,13 @@ impl Span {
             }
             key.write(&mut record.tape);
             room = convert::span_bytes().saturating_sub(record.tape.len() + ENTRY_BYTES);
-            if convert::write_scalar(value, &mut record.tape) && record.tape.len() <= convert::span_bytes() {
+            let written = convert::write_scalar(value, &mut record.tape);
+            if record.tape.is_short() {
+                record.tape.truncate(start);
+                record.left_out += 1;
+                return;
+            }
+            if written && record.tape.len() <= convert::span_bytes() {
                 return;
             }
             record.tape.truncate(start);
@@ -314,13 +320,15 @@ impl Label<'_> {
 
 /// Appends what was written aside, unless the span is full.
 fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
-    if written == Written::LeftOut || record.tape.len() + aside.len() > span_bytes() {
+    if written == Written::LeftOut || aside.is_short() || record.tape.len() + aside.len() > span_bytes() {
         record.left_out += 1;
         return;
     }
-    record.cut |= written == Written::Shortened;
-    key.write(&mut record.tape);
-    record.tape.extend(aside.as_bytes());
+    let whole = record.entry(|tape| {
+        key.write(tape);
+        tape.extend(aside.as_bytes());
+    });
+    record.cut |= whole && written == Written::Shortened;
 }
 
 /// Writes `key` and `value` to a record that nobody else can see yet.
@@ -328,16 +336,16 @@ fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
 pub(crate) fn put_unshared(record: &mut Record, key: Key, value: &Bound<'_, PyAny>) {
     let start = record.tape.len();
     record.tape.key(key as u16);
-    if convert::write_scalar(value, &mut record.tape) {
-        return;
-    }
-    match convert::write(value, &mut record.tape) {
-        Written::Whole => {}
-        Written::Shortened => record.cut = true,
-        Written::LeftOut => {
-            record.tape.truncate(start);
-            record.left_out += 1;
-        }
+    let written = if convert::write_scalar(value, &mut record.tape) {
+        Written::Whole
+    } else {
+        convert::write(value, &mut record.tape)
+    };
+    if written == Written::LeftOut || record.tape.is_short() {
+        record.tape.truncate(start);
+        record.left_out += 1;
+    } else if written == Written::Shortened {
+        record.cut = true;
     }
 }
 
@@ -659,7 +667,7 @@ impl Span {
         };
         if let Some(template) = &state.record {
             let mut record = engine.take_record();
-            record.tape.extend(template.tape.as_bytes());
+            record.entry(|tape| tape.extend(template.tape.as_bytes()));
             record.kind = template.kind;
             record.span_kind = template.span_kind;
             return Self::fresh(name, state.kind, Some(record), parent);
@@ -678,8 +686,10 @@ impl Span {
         guard((), || {
             let ticks = clock::ticks();
             self.with_record(|record| {
-                record.tape.key(Key::FirstChunk as u16);
-                record.tape.int(ticks.cast_signed());
+                record.entry(|tape| {
+                    tape.key(Key::FirstChunk as u16);
+                    tape.int(ticks.cast_signed());
+                });
             });
         });
     }
@@ -688,8 +698,10 @@ impl Span {
     fn _chunks(&self, count: i64) {
         guard((), || {
             self.with_record(|record| {
-                record.tape.key(Key::ChunkCount as u16);
-                record.tape.int(count);
+                record.entry(|tape| {
+                    tape.key(Key::ChunkCount as u16);
+                    tape.int(count);
+                });
             });
         });
     }

@@ -11,7 +11,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::fork;
 use crate::ledger::{DropReason, Ledger};
 use crate::sinks::{Delivery, Destination, FlushToken, Health, Sink};
 
@@ -99,7 +98,7 @@ impl<W: Writer + 'static> LocalSink<W> {
         }
         let shared = Arc::clone(&self.0);
         let spawned = std::thread::Builder::new().name(self.0.name.clone()).spawn(move || {
-            fork::block_signals();
+            crate::thread::begin();
             shared.run();
         });
         match spawned {

@@ -14,8 +14,6 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use crate::fork;
-
 /// Lookups of one destination that may hang at a time. Retries would otherwise pile up threads.
 const MOST_LOOKUPS: usize = 4;
 
@@ -39,7 +37,7 @@ impl Resolver {
         let (answer, answered) = oneshot::channel();
         let under_way = Arc::clone(&self.under_way);
         let started = Builder::new().name("ironspan-dns".to_owned()).spawn(move || {
-            fork::block_signals();
+            crate::thread::begin();
             let found = (name.as_str(), 0).to_socket_addrs();
             under_way.fetch_sub(1, Relaxed);
             // Nobody listens when the request has given up.

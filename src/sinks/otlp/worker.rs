@@ -14,7 +14,6 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
 use super::line::{self, Line};
-use crate::fork;
 use crate::ledger::Ledger;
 use crate::sinks::FlushToken;
 
@@ -92,7 +91,7 @@ impl OtlpWorker {
         // The thread fetches the runtime itself: a thread that cannot be started would drop what it was given.
         let shared = Arc::clone(&self.0);
         let thread = thread::Builder::new().name("ironspan-otlp".to_owned()).spawn(move || {
-            fork::block_signals();
+            crate::thread::begin();
             shared.run();
         });
         inner.thread = Some(thread?);

@@ -33,6 +33,8 @@ const BATCH_BYTES: usize = 1 << 20;
 const POOL: usize = 1024;
 /// How long the collector sleeps while spans flow: it bounds how long a finished span stays in the buffer.
 const PERIOD: Duration = Duration::from_millis(200);
+/// How long the end of an engine waits for a collector that has been told to return.
+const DISMISS: Duration = Duration::from_millis(20);
 /// After this long without a span the collector parks until it is woken.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -397,11 +399,13 @@ impl Engine {
     fn ask(&'static self, deadline: Instant, ending: bool) -> Waiting {
         let (done, settled) = FlushToken::pair();
         self.asleep.store(false, SeqCst);
-        if self.start() {
+        // A collector that never had anything to do need not start for its own end.
+        let unused = ending && self.queued.load(SeqCst) == 0 && lock(&self.collector).handle.is_none();
+        if !unused && self.start() {
             let message = if ending { Control::Shutdown { deadline, done } } else { Control::Flush { deadline, done } };
             let _ = self.control.0.send(message);
         } else {
-            // No thread can be had (or a fork is under way): this thread does the collector's part.
+            // No thread is needed, or none can be had, or a fork is under way: this thread does the collector's part.
             self.drain(usize::MAX);
             for sink in &self.sinks {
                 if ending {
@@ -423,12 +427,28 @@ impl Engine {
 
     /// Completes the engine's end.
     pub fn end_shutdown(&self) {
+        self.dismiss();
         self.sweep();
         // The engine stays behind for ever; what it kept for reuse need not. A collector that is still at it keeps its
         // own: nobody waits for it any longer.
         *lock(&self.pool) = Vec::new();
         if let Ok(mut resolver) = self.resolver.try_lock() {
             *resolver = Resolver::default();
+        }
+    }
+
+    /// Joins the collector, which has nothing left to do but to return. One that stalls is left alone; either way the
+    /// engine, which stays for ever, must not keep what the system holds for a thread until it is joined.
+    fn dismiss(&self) {
+        let (handle, exited) = {
+            let mut collector = lock(&self.collector);
+            (collector.handle.take(), collector.exited.take())
+        };
+        if let (Some(handle), Some(exited)) = (handle, exited)
+            && exited.recv_timeout(DISMISS) == Err(RecvTimeoutError::Disconnected)
+            && handle.join().is_err()
+        {
+            self.ledger.internal_error();
         }
     }
 

@@ -169,6 +169,8 @@ impl<W: Writer> Shared<W> {
     /// The end for good: nothing is written any more.
     fn end(&self, mut state: MutexGuard<'_, State<W>>) {
         state.running = false;
+        // Nobody joins it: the system takes it back when it has returned.
+        state.thread = None;
         state.writer = None;
         state.bytes = 0;
         let jobs = std::mem::take(&mut state.jobs);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,13 +15,18 @@ use super::resolver::Resolver;
 use crate::config::otlp::tls::read_pem;
 use crate::config::{OtlpConfig, Problem, Protocol};
 
+/// TLS sessions kept for resumption: those of one receiver, and of the one that its name means after a change.
+const SESSIONS: usize = 2;
+
 /// Connections for `config`: TLS for an https URL, plain TCP else.
 ///
 /// # Errors
 ///
 /// Files that cannot be read or hold no usable certificate or key; no trusted certificates on the machine.
 pub(super) fn connector(config: &OtlpConfig, http: HttpConnector<Resolver>) -> Result<Connector, Problem> {
-    let tls = if config.is_secure() { client_config(config)? } else { plain()? };
+    let mut tls = if config.is_secure() { client_config(config)? } else { plain()? };
+    // There is one receiver; the default keeps room for the sessions of 256.
+    tls.resumption = Resumption::in_memory_sessions(SESSIONS);
     let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     // Offered by ALPN; over plain TCP the client speaks HTTP/2 by prior knowledge.
     Ok(match config.protocol {

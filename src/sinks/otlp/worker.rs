@@ -157,6 +157,8 @@ impl Shared {
             if inner.lines == 0 {
                 inner.handle = None;
                 inner.running = false;
+                // Nobody joins it: the system takes it back when it has returned.
+                inner.thread = None;
                 let farewells = std::mem::take(&mut inner.farewells);
                 drop(inner);
                 // Connections end here; nothing is waited for.

@@ -221,14 +221,14 @@ class Span:
         """Starts the span without making it current. The second time does nothing.
 
         Args:
-            time: Unix nanoseconds; now when not given.
+            time: Unix nanoseconds; now when not given, or (with a mark on the span) when it is no integer.
         """
 
     def end(self, time: int | None = None) -> None:
         """Ends the span and hands it on; never waits. The second time does nothing but count.
 
         Args:
-            time: Unix nanoseconds; now when not given. An end before the start counts as the start.
+            time: Unix nanoseconds; now when not given, or (with a mark on the span) when it is no integer. An end before the start counts as the start.
         """
 
     def __call__(self, function: _Function, /) -> _Function:

@@ -10,11 +10,13 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::env::{Reader, parse_pairs};
 use super::error::{ConfigError, Problem, quoted};
 use crate::finished::{OwnedValue, Resource};
+use crate::fork;
 
 /// Bytes of the user's attributes together; they travel with every request.
 const MAX_BYTES: usize = 64 * 1024;
@@ -183,8 +185,19 @@ fn executable() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// A random UUID (RFC 9562, version 4). From the OS, so that forked processes do not share it.
+/// The id of this process: the same for every engine that it builds, another one in a forked child.
 fn instance_id() -> String {
+    static KNOWN: Mutex<Option<(u32, String)>> = Mutex::new(None);
+    // Not waited for: in a forked child it may be held by a thread that the child does not have.
+    let Ok(mut known) = KNOWN.try_lock() else { return random_id() };
+    match &*known {
+        Some((epoch, id)) if *epoch == fork::epoch() => id.clone(),
+        _ => known.insert((fork::epoch(), random_id())).1.clone(),
+    }
+}
+
+/// A random UUID (RFC 9562, version 4). From the OS, so that forked processes do not share it.
+fn random_id() -> String {
     let mut bytes = [0_u8; 16];
     if getrandom::getrandom(&mut bytes).is_err() {
         // An OS without randomness at this moment: what differs between processes, which is all that is asked for.
@@ -413,10 +426,11 @@ mod tests {
     }
 
     #[test]
-    fn every_detection_is_another_instance() {
+    fn a_process_is_one_instance() {
         let config = ResourceConfig::default();
         let first = text(&config.detect(), "service.instance.id").unwrap();
-        assert_ne!(Some(&first), text(&config.detect(), "service.instance.id").as_ref());
+        assert_eq!(Some(&first), text(&config.detect(), "service.instance.id").as_ref());
+        assert_ne!(first, random_id());
         let parts: Vec<_> = first.split('-').map(str::len).collect();
         assert_eq!(parts, [8, 4, 4, 4, 12]);
         assert!(first.chars().nth(14) == Some('4') && matches!(first.chars().nth(19), Some('8' | '9' | 'a' | 'b')));

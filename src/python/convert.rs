@@ -97,6 +97,25 @@ pub(crate) fn write_within(value: &Bound<'_, PyAny>, tape: &mut Tape, limit: usi
     if walk.shortened { Written::Shortened } else { Written::Whole }
 }
 
+/// The pairs of a mapping that is no dict, for where a mapping is what the signature asks for. Its own code runs, since
+/// there is no other way to read it; what that raises is counted, and `None` is returned as for anything else.
+#[cold]
+pub(crate) fn pairs_of<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    let py = value.py();
+    let class = value.get_type();
+    if !type_has(&class, pyo3::intern!(py, "keys")) || !type_has(&class, pyo3::intern!(py, "__getitem__")) {
+        return None;
+    }
+    let pairs = PyDict::new(py);
+    // SAFETY: both are live objects, and the first is a dict.
+    let failed = unsafe { ffi::PyDict_Update(pairs.as_ptr(), value.as_ptr()) } != 0;
+    if failed {
+        guard::swallow(py, &PyErr::fetch(py));
+        return None;
+    }
+    Some(pairs)
+}
+
 /// Appends `value` if it is a scalar that no code of the user's can touch: exact str, int, float, bool, None. Says
 /// whether it was one. This is the whole cost of most attributes.
 #[inline]
@@ -428,7 +447,18 @@ impl Walk<'_> {
             return;
         }
         // The instance dict, read without the type's own attribute lookup.
-        let Some(kind) = Shape::of(&class) else { return self.opaque(c_name) };
+        let Some(kind) = Shape::of(&class) else {
+            // The one mapping of the standard library that only shows another one.
+            if c_name == "mappingproxy"
+                && let Some(pairs) = pairs_of(object)
+            {
+                self.tape.map();
+                // SAFETY: `pairs` is a dict and alive.
+                unsafe { self.pairs(py, pairs.as_ptr(), depth) };
+                return self.tape.end();
+            }
+            return self.opaque(c_name);
+        };
         if kind == Shape::NumpyScalar {
             match object.call_method0(pyo3::intern!(py, "item")) {
                 // SAFETY: `item` is alive.

@@ -51,7 +51,9 @@ pub(crate) fn outcome(error: &Bound<'_, PyAny>) -> Outcome {
             ) => {
                 return Outcome::Cancelled;
             }
-            ("langgraph.errors", "GraphBubbleUp" | "GraphInterrupt" | "ParentCommand") => return Outcome::Interrupted,
+            // A node that hands over to the graph around it has done its work.
+            ("langgraph.errors", "ParentCommand") => return Outcome::Ok,
+            ("langgraph.errors", "GraphBubbleUp" | "GraphInterrupt") => return Outcome::Interrupted,
             _ => {}
         }
     }

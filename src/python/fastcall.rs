@@ -622,7 +622,7 @@ fn known<T>(record: &mut Record, value: &Bound<'_, PyAny>, read: impl Fn(&str) -
 }
 
 /// Leaves a mark on the span: an argument could not be used.
-fn mark_bad(record: &mut Record, argument: &str) {
+pub(crate) fn mark_bad(record: &mut Record, argument: &str) {
     PROCESS.internal_error();
     record.entry(|tape| {
         tape.str("ironspan.bad_argument");

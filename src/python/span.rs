@@ -21,7 +21,7 @@ use crate::python::context::PySpanContext;
 use crate::python::convert::{self, Written, span_bytes};
 use crate::python::current::{self, Entered};
 use crate::python::exception;
-use crate::python::fastcall::Recipe;
+use crate::python::fastcall::{Recipe, mark_bad};
 use crate::python::frame::Ambient;
 use crate::python::guard::{guard, ok};
 use crate::record::{Moment, Record};
@@ -272,6 +272,8 @@ impl Span {
     #[inline]
     pub(crate) fn put(&self, key: Label<'_>, value: &Bound<'_, PyAny>) {
         let room;
+        let pairs = key.pairs(value);
+        let value = pairs.as_ref().unwrap_or(value);
         {
             let mut state = self.lock();
             let Some(record) = &mut state.record else {
@@ -309,6 +311,15 @@ pub(crate) enum Label<'a> {
 }
 
 impl Label<'_> {
+    /// The value as a dict, where a mapping belongs and another kind of mapping is given.
+    #[inline]
+    fn pairs<'py>(self, value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        if !matches!(self, Self::Known(Key::Attributes | Key::Params)) || value.is_instance_of::<PyDict>() {
+            return None;
+        }
+        convert::pairs_of(value).map(Bound::into_any)
+    }
+
     #[inline]
     pub(crate) fn write(self, tape: &mut Tape) {
         match self {
@@ -334,6 +345,8 @@ fn append(record: &mut Record, key: Label<'_>, written: Written, aside: &Tape) {
 /// Writes `key` and `value` to a record that nobody else can see yet.
 #[inline]
 pub(crate) fn put_unshared(record: &mut Record, key: Key, value: &Bound<'_, PyAny>) {
+    let pairs = Label::Known(key).pairs(value);
+    let value = pairs.as_ref().unwrap_or(value);
     let start = record.tape.len();
     record.tape.key(key as u16);
     let written = if convert::write_scalar(value, &mut record.tape) {
@@ -617,7 +630,8 @@ impl Span {
     #[pyo3(signature = (time = None))]
     fn start<'py>(slf: &Bound<'py, Self>, time: Option<&Bound<'py, PyAny>>) -> Bound<'py, Self> {
         guard((), || {
-            slf.get().start_under(slf.py(), || super::ambient(slf.py()), unix_nano(time));
+            let time = slf.get().given_time(time);
+            slf.get().start_under(slf.py(), || super::ambient(slf.py()), time);
         });
         slf.clone()
     }
@@ -626,7 +640,8 @@ impl Span {
     fn end(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) {
         guard((), || {
             slf.get().settle_stream(slf.py());
-            slf.get().close_at(None, unix_nano(time));
+            let time = slf.get().given_time(time);
+            slf.get().close_at(None, time);
             super::after_end(slf.py());
         });
     }
@@ -841,6 +856,19 @@ impl Span {
         super::after_end(slf.py());
     }
 
+    /// A time given by the caller: Unix nanoseconds as an integer. Anything else leaves a mark and counts as not given.
+    fn given_time(&self, time: Option<&Bound<'_, PyAny>>) -> Option<u64> {
+        let time = time.filter(|time| !time.is_none())?;
+        let nanoseconds = time.extract().ok();
+        if nanoseconds.is_none() {
+            let mut state = self.lock();
+            if let Some(record) = &mut state.record {
+                mark_bad(record, "time");
+            }
+        }
+        nanoseconds
+    }
+
     /// A stream that is still open when the span ends was left half-way: what came through is written now.
     fn settle_stream(&self, py: Python<'_>) {
         let Some(tally) = self.lock().stream.take() else { return };
@@ -911,11 +939,6 @@ fn outcome_of_word(word: &str) -> Outcome {
         "abandoned" => Outcome::Abandoned,
         _ => Outcome::Error,
     }
-}
-
-/// A time given by the caller: Unix nanoseconds as an integer. Anything else counts as not given.
-fn unix_nano(time: Option<&Bound<'_, PyAny>>) -> Option<u64> {
-    time.filter(|time| !time.is_none())?.extract().ok()
 }
 
 impl Drop for Span {

@@ -202,8 +202,10 @@ impl Resolver {
             Key::Tags => add_tags(&mut self.set, value),
             Key::Attributes => {
                 let mut reader = Reader::new(value);
-                if matches!(reader.next_token(), Some(Token::Map | Token::Object(_))) {
-                    set_pairs(&mut self.set, reader);
+                match reader.next_token() {
+                    Some(Token::Map | Token::Object(_)) => set_pairs(&mut self.set, reader),
+                    Some(Token::Null) => {}
+                    _ => self.set.core_str("ironspan.bad_argument", "attributes"),
                 }
             }
             Key::Event => parts.events.push(Part::Event(value)),

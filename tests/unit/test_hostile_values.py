@@ -256,10 +256,11 @@ def test_a_dict_that_another_thread_changes_is_survived(ironspan_trace: MemoryEx
 
 
 @pytest.mark.parametrize("values", [None, 7, "text", [("a", 1)], object()])
-def test_update_with_no_mapping_changes_nothing(values: Any, ironspan_trace: MemoryExporter) -> None:
+def test_update_with_no_mapping_adds_at_most_a_mark(values: Any, ironspan_trace: MemoryExporter) -> None:
     with ironspan.span("x") as span:
         span.update(values).set("a", 1)
-    assert ironspan_trace.find("x").attributes == {"ironspan.kind": "span", "a": 1}
+    mark = {} if values is None else {"ironspan.bad_argument": "attributes"}
+    assert ironspan_trace.find("x").attributes == {"ironspan.kind": "span", "a": 1} | mark
 
 
 def test_hostile_values_pass_through_every_method(ironspan_trace: MemoryExporter) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import json
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -230,3 +232,56 @@ def test_input_and_output_of_a_plain_span_keep_their_form(ironspan_trace: Memory
     assert json.loads(attributes["input.value"]) == [1, "two", None]
     assert attributes["input.mime_type"] == "application/json"
     assert (attributes["output.value"], attributes["output.mime_type"]) == ("text", "text/plain")
+
+
+class Headers:
+    """A mapping of somebody's own, as HTTP libraries have them."""
+
+    def keys(self) -> list[str]:
+        return ["a", "b"]
+
+    def __getitem__(self, key: str) -> str:
+        return key.upper()
+
+
+class Unreadable(Headers):
+    def __getitem__(self, key: str) -> str:
+        raise RuntimeError(key)
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [types.MappingProxyType({"a": "A", "b": "B"}), collections.UserDict(a="A", b="B"), Headers()],
+    ids=lambda mapping: type(mapping).__name__,
+)
+def test_attributes_may_be_any_mapping(mapping: Any, ironspan_trace: MemoryExporter) -> None:
+    with ironspan.span("x", attributes=mapping):
+        pass
+    with ironspan.span("y") as span:
+        span.update(mapping)
+    for done in ironspan_trace.spans:
+        assert (done.attributes["a"], done.attributes["b"]) == ("A", "B")
+
+
+@pytest.mark.parametrize("values", [[1], "text", 7, Unreadable()], ids=lambda value: type(value).__name__)
+def test_attributes_that_are_no_mapping_leave_a_mark(values: Any, ironspan_trace: MemoryExporter) -> None:
+    with ironspan.span("x") as span:
+        span.update(values).set("kept", 1)
+    attributes = recorded(ironspan_trace).attributes
+    assert (attributes["kept"], attributes["ironspan.bad_argument"]) == (1, "attributes")
+
+
+def test_a_value_that_shows_another_mapping_is_written_as_that(ironspan_trace: MemoryExporter) -> None:
+    with ironspan.span("x") as span:
+        span.output({"settings": types.MappingProxyType({"deep": [1]})})
+    assert json.loads(recorded(ironspan_trace).attributes["output.value"]) == {"settings": {"deep": [1]}}
+
+
+@pytest.mark.parametrize("time", [1.5, datetime.datetime.now(datetime.timezone.utc), "now", -1])
+def test_a_time_that_is_no_count_of_nanoseconds_leaves_a_mark(time: Any, ironspan_trace: MemoryExporter) -> None:
+    span = ironspan.span("x")
+    span.start(time=time)
+    span.end(time=time)
+    done = recorded(ironspan_trace)
+    assert done.attributes["ironspan.bad_argument"] == "time"
+    assert done.end_ns >= done.start_ns > 1_600_000_000_000_000_000

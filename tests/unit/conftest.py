@@ -13,6 +13,15 @@ from ironspan import _guard
 _PREFIXES = ("OTEL_", "IRONSPAN_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quick_collections() -> Iterator[None]:
+    """Each test ends with a collection: it need not look again at what other tests' frameworks imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def undisturbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No configuration from outside. A failure inside ironspan reaches the test, a miscount fails it."""

@@ -160,6 +160,35 @@ pub enum Token<'a> {
     Key(u16),
 }
 
+/// Copies `count` bytes; up to 32 by two loads that may overlap.
+///
+/// # Safety
+/// `from` is good for reading and `to` for writing `count` bytes, and the two do not overlap.
+#[allow(unsafe_code, reason = "as where it is called")]
+#[inline]
+unsafe fn copy_short(from: *const u8, to: *mut u8, count: usize) {
+    /// Both ends of the bytes, each as a `T`.
+    #[inline]
+    unsafe fn ends<T: Copy>(from: *const u8, to: *mut u8, last: usize) {
+        unsafe {
+            let (head, tail) = (from.cast::<T>().read_unaligned(), from.add(last).cast::<T>().read_unaligned());
+            to.cast::<T>().write_unaligned(head);
+            to.add(last).cast::<T>().write_unaligned(tail);
+        }
+    }
+    unsafe {
+        match count {
+            0 => {}
+            1 => to.write(from.read()),
+            2..4 => ends::<u16>(from, to, count - 2),
+            4..8 => ends::<u32>(from, to, count - 4),
+            8..16 => ends::<u64>(from, to, count - 8),
+            16..=32 => ends::<u128>(from, to, count - 16),
+            _ => std::ptr::copy_nonoverlapping(from, to, count),
+        }
+    }
+}
+
 /// Appends values to a tape.
 #[derive(Debug, Default)]
 pub struct Tape {
@@ -266,17 +295,30 @@ impl Tape {
 
     #[inline]
     fn tagged(&mut self, tag: u8, payload: &[u8]) {
-        if !self.room(payload.len() + 6) {
+        let Ok(short @ 0..=254) = u8::try_from(payload.len()) else { return self.tagged_long(tag, payload) };
+        if !self.room(payload.len() + 2) {
             return;
         }
-        // A length is one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB: a span is.
-        if let Ok(short @ 0..=254) = u8::try_from(payload.len()) {
-            self.bytes.extend_from_slice(&[tag, short]);
-        } else {
+        // Most of what a span holds comes through here.
+        let start = self.bytes.len();
+        // SAFETY: there is room for two bytes and the payload, which no tape's own memory can be a part of.
+        #[allow(unsafe_code, reason = "a copy of some bytes costs less than the call that copies")]
+        unsafe {
+            let place = self.bytes.as_mut_ptr().add(start);
+            place.write(tag);
+            place.add(1).write(short);
+            copy_short(payload.as_ptr(), place.add(2), payload.len());
+            self.bytes.set_len(start + 2 + payload.len());
+        }
+    }
+
+    /// A length is one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB: a span is.
+    fn tagged_long(&mut self, tag: u8, payload: &[u8]) {
+        if self.room(payload.len() + 6) {
             self.bytes.extend_from_slice(&[tag, 255]);
             self.bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+            self.bytes.extend_from_slice(payload);
         }
-        self.bytes.extend_from_slice(payload);
     }
 
     /// Writes `None`.

@@ -176,25 +176,29 @@ pub(crate) fn settled(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 #[inline]
 pub(crate) fn leave(me: &Bound<'_, PyAny>, entered: Entered) -> Option<Entered> {
     let py = me.py();
+    // Bound, since dropping a `Py` goes through a shared list with a lock where PyO3 does not know us to be attached.
+    let (token, previous) =
+        (entered.token.map(|token| token.into_bound(py)), entered.previous.map(|previous| previous.into_bound(py)));
+    let keep =
+        |previous: Option<Bound<'_, PyAny>>| Some(Entered { token: None, previous: previous.map(Bound::unbind) });
     if !get(py).is_some_and(|now| now.is(me)) {
-        return Some(Entered { token: None, previous: entered.previous });
+        return keep(previous);
     }
-    let previous = entered.previous.as_ref().map(|previous| previous.bind(py).clone());
     let nearest = nearest_open(previous.clone());
     let stepped = match (&previous, &nearest) {
         (Some(previous), Some(nearest)) => !previous.is(nearest),
         (previous, nearest) => previous.is_some() != nearest.is_some(),
     };
-    let Some(token) = entered.token else {
+    let Some(token) = token else {
         set_or_clear(py, nearest.as_ref());
         return None;
     };
-    let restored = reset(py, token.bind(py));
+    let restored = reset(py, &token);
     if stepped || !restored {
         set_or_clear(py, nearest.as_ref());
     }
     // A token that does not fit: this is a copy of the context that I was entered in, where I am current for ever.
-    (!restored).then_some(Entered { token: None, previous: entered.previous })
+    if restored { None } else { keep(previous) }
 }
 
 /// Frees a chain of things that were current one inside the other, one by one: left to itself, freeing 100,000 spans

@@ -5,8 +5,6 @@
 
 #![allow(unsafe_code, reason = "a vectorcall function takes raw pointers, valid for the call")]
 
-use std::sync::{Mutex, PoisonError};
-
 use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -19,6 +17,7 @@ use crate::engine::{self, Engine};
 use crate::keys::Key;
 use crate::kind::{Kind, SpanKind};
 use crate::ledger::{DropReason, Loss, PROCESS};
+use crate::python::cell::Attached;
 use crate::python::context::ambient_of;
 use crate::python::guard::guard;
 use crate::python::span::{Parent, Span, link_entry, put_unshared};
@@ -511,7 +510,7 @@ impl Recipe {
 }
 
 /// Spans that record nothing, by their name: while spans are off, the same few names come again and again.
-static OFF_SPANS: PyOnceLock<Vec<Mutex<Option<Py<Span>>>>> = PyOnceLock::new();
+static OFF_SPANS: PyOnceLock<Vec<Attached<Option<Py<Span>>>>> = PyOnceLock::new();
 const OFF_SPANS_KEPT: usize = 64;
 
 /// A span whose making is put off. One that will never start (`ever` is false) has no state and is shared.
@@ -543,16 +542,14 @@ fn put_off<'py>(
     if ever {
         return Ok(make()?.into_any());
     }
-    let kept = OFF_SPANS.get_or_init(py, || (0..OFF_SPANS_KEPT).map(|_| Mutex::new(None)).collect());
+    let kept = OFF_SPANS.get_or_init(py, || (0..OFF_SPANS_KEPT).map(|_| Attached::new(None)).collect());
     // Objects are 16 bytes apart at least.
     let Some(slot) = kept.get((name.as_ptr() as usize >> 4) % OFF_SPANS_KEPT) else { return super::noop(py) };
-    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(span) = slot.as_ref().filter(|span| span.get().is_named(name, verb.kind)) {
+    if let Some(span) = slot.hold().as_ref().filter(|span| span.get().is_named(name, verb.kind)) {
         return Ok(span.bind(py).clone().into_any());
     }
     let span = make()?;
-    let before = slot.replace(span.clone().unbind());
-    drop(slot);
+    let before = slot.hold().replace(span.clone().unbind());
     drop(before);
     Ok(span.into_any())
 }

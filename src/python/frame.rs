@@ -3,12 +3,13 @@
 //! Both are context managers that enclose spans without being one. A frame refers to the span that was current when it
 //! was entered, so one lookup gives a new span its parent and its scope together.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::context::SpanContext;
+use crate::python::cell::{Attached, Held};
 use crate::python::current::{self, Entered};
 use crate::python::guard::guard;
 use crate::python::span::Span;
@@ -39,7 +40,7 @@ impl Ambient {
             if frame.get().is_stray() {
                 return current::behind(object).map_or_else(Self::default, |object| Self::of(&object));
             }
-            return frame.get().lock().inside.clone();
+            return frame.get().hold().inside.clone();
         }
         Self::default()
     }
@@ -70,36 +71,36 @@ struct State {
 #[pyclass(frozen, module = "ironspan", name = "Attachment")]
 #[derive(Debug)]
 pub(crate) struct Frame {
-    state: Mutex<State>,
+    state: Attached<State>,
 }
 
 impl Frame {
     pub(crate) fn new(change: Change) -> Self {
         let state =
             State { change, inside: Ambient::default(), entered: Entered::default(), open: false, stray: false };
-        Self { state: Mutex::new(state) }
+        Self { state: Attached::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold(&self) -> Held<'_, State> {
+        self.state.hold()
     }
 
     pub(crate) fn ended_and_previous<'py>(&self, py: Python<'py>) -> (bool, Option<Bound<'py, PyAny>>) {
-        let state = self.lock();
+        let state = self.hold();
         (!state.open, state.entered.previous.as_ref().map(|previous| previous.bind(py).clone()))
     }
 
     pub(crate) fn is_stray(&self) -> bool {
-        self.lock().stray
+        self.hold().stray
     }
 
     pub(crate) fn take_entered(&self) -> Entered {
-        std::mem::take(&mut self.lock().entered)
+        std::mem::take(&mut self.hold().entered)
     }
 
     /// The local span inside this frame, for `current()`.
     pub(crate) fn span<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let state = self.lock();
+        let state = self.hold();
         match &state.change {
             Change::Carried(_, span) => span.as_ref().map(|span| span.bind(py).clone()),
             Change::Remote(remote) if remote.context.is_some() => None,
@@ -119,7 +120,7 @@ impl Frame {
         let py = slf.py();
         let previous = current::get(py);
         let around = previous.as_ref().map_or_else(Ambient::default, Ambient::of);
-        let mut state = slf.get().lock();
+        let mut state = slf.get().hold();
         if state.open {
             return;
         }
@@ -141,15 +142,15 @@ impl Frame {
         };
         state.open = true;
         state.stray = false;
-        // The variable is set with the lock released: setting may run a destructor.
+        // The variable is set with the state let go: setting may run a destructor.
         drop(state);
         let entered = current::enter(slf.as_any(), previous);
-        slf.get().lock().entered = entered;
+        slf.get().hold().entered = entered;
     }
 
     pub(crate) fn exit_frame(slf: &Bound<'_, Self>) {
         let entered = {
-            let mut state = slf.get().lock();
+            let mut state = slf.get().hold();
             if !state.open {
                 return;
             }
@@ -157,7 +158,7 @@ impl Frame {
             std::mem::take(&mut state.entered)
         };
         if let Some(kept) = current::leave(slf.as_any(), entered) {
-            let mut state = slf.get().lock();
+            let mut state = slf.get().hold();
             state.entered = kept;
             state.stray = true;
         }
@@ -213,7 +214,7 @@ impl Frame {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(state) = self.state.try_lock() {
+        if let Some(state) = self.state.try_hold() {
             visit.call(&state.entered.token)?;
             visit.call(&state.entered.previous)?;
             if let Change::Carried(_, span) = &state.change {

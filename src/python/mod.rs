@@ -1,6 +1,7 @@
 //! The Python module `ironspan._core`: argument conversion and life-cycle hooks around the core. No logic of the
 //! pipeline lives here, and nothing outside this folder knows PyO3.
 
+mod cell;
 mod context;
 mod control;
 mod convert;
@@ -97,6 +98,7 @@ fn after_end(py: Python<'_>) {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     refuse_subinterpreter(py)?;
+    refuse_free_threading(py)?;
     // A panic is counted and shown by stats(); printing it would put lines of ours on the program's stderr. The hook
     // belongs to this library's copy of the runtime, nobody else's panics pass through it.
     std::panic::set_hook(Box::new(|_| {}));
@@ -144,4 +146,14 @@ fn refuse_subinterpreter(py: Python<'_>) -> PyResult<()> {
     #[allow(unsafe_code, reason = "there is no safe way to ask which interpreter this is")]
     let id = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
     if id == 0 { Ok(()) } else { Err(PyImportError::new_err("ironspan runs in the main interpreter only")) }
+}
+
+/// What Python objects of ours hold is guarded by the interpreter lock. A free-threaded interpreter takes it on for us
+/// (`gil_used`), unless it was told not to.
+fn refuse_free_threading(py: Python<'_>) -> PyResult<()> {
+    let Ok(enabled) = py.import("sys")?.getattr("_is_gil_enabled") else { return Ok(()) };
+    if enabled.call0()?.is_truthy()? {
+        return Ok(());
+    }
+    Err(PyImportError::new_err("ironspan needs the interpreter lock; do not set PYTHON_GIL=0 or -X gil=0"))
 }

@@ -1,11 +1,9 @@
 //! `Span`: one step of a run, from the caller's side. Writes to a tape, knows its ids, becomes current, ends once.
 //!
 //! A span is constructed without starting, so that the same object can be a context manager, a decorator's template or
-//! a handle for `start()` and `end()`. All state is behind one mutex: it costs 5 ns, is never held while code of the
-//! user's runs, and makes the same code right on free-threaded builds.
+//! a handle for `start()` and `end()`. All state is in one cell that is never held while Python code runs.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -17,6 +15,7 @@ use crate::ids;
 use crate::keys::Key;
 use crate::kind::{Kind, Outcome};
 use crate::ledger::{DropReason, Loss, PROCESS};
+use crate::python::cell::{Attached, Held};
 use crate::python::context::PySpanContext;
 use crate::python::convert::{self, Written, span_bytes};
 use crate::python::current::{self, Entered};
@@ -73,7 +72,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Span {
     name: Py<PyString>,
-    state: Mutex<State>,
+    state: Attached<State>,
 }
 
 impl Span {
@@ -94,7 +93,7 @@ impl Span {
     ) -> Self {
         Self {
             name,
-            state: Mutex::new(State {
+            state: Attached::new(State {
                 phase,
                 kind,
                 epoch: fork::epoch(),
@@ -120,9 +119,9 @@ impl Span {
     /// Makes the record that was put off.
     #[cold]
     fn prepare(&self, py: Python<'_>) {
-        let recipe = std::mem::take(&mut self.lock().recipe);
+        let recipe = std::mem::take(&mut self.hold().recipe);
         let made = super::engine(py).filter(|engine| !engine.is_off()).and_then(|engine| recipe.cook(py, engine));
-        let mut state = self.lock();
+        let mut state = self.hold();
         match made {
             Some((record, parent)) => {
                 state.kind = record.kind;
@@ -137,7 +136,7 @@ impl Span {
     pub(crate) fn stand_in(py: Python<'_>, ambient: Ambient) -> Self {
         let span = Self::fresh(pyo3::intern!(py, "").clone().unbind(), Kind::Span, None, Parent::Ambient);
         {
-            let mut state = span.lock();
+            let mut state = span.hold();
             state.context = ambient.context.unwrap_or_default();
             state.scope = ambient.scope;
         }
@@ -145,51 +144,51 @@ impl Span {
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold(&self) -> Held<'_, State> {
+        self.state.hold()
     }
 
     /// What holds inside this span.
     #[inline]
     pub(crate) fn ambient(&self) -> Ambient {
-        self.lock().ambient()
+        self.hold().ambient()
     }
 
     /// What holds where this span is current; `None` when it is so by mistake, see [`current::behind`].
     #[inline]
     pub(crate) fn ambient_here(&self) -> Option<Ambient> {
-        let state = self.lock();
+        let state = self.hold();
         if state.stray { None } else { Some(state.ambient()) }
     }
 
     pub(crate) fn is_stray(&self) -> bool {
-        self.lock().stray
+        self.hold().stray
     }
 
     pub(crate) fn ended_and_previous<'py>(&self, py: Python<'py>) -> (bool, Option<Bound<'py, PyAny>>) {
-        let state = self.lock();
+        let state = self.hold();
         let previous = state.entered.previous.as_ref().map(|previous| previous.bind(py).clone());
         (state.phase == Phase::Ended, previous)
     }
 
     pub(crate) fn take_entered(&self) -> Entered {
-        std::mem::take(&mut self.lock().entered)
+        std::mem::take(&mut self.hold().entered)
     }
 
     /// Starts the span under `around` and says whether it did (not twice, and not when there is nothing to record).
     #[inline]
     fn start_under(&self, py: Python<'_>, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
-        let named = match std::mem::replace(&mut self.lock().parent, Parent::Ambient) {
+        let named = match std::mem::replace(&mut self.hold().parent, Parent::Ambient) {
             Parent::Ambient => None,
             Parent::Named(named) => Some(*named),
         };
-        // Before the lock: a framework's function may be asked.
+        // Before the state is held: a framework's function may be asked.
         let around = named.unwrap_or_else(around);
-        let mut state = self.lock();
+        let mut state = self.hold();
         if state.phase == Phase::Fresh && state.record.is_none() {
             drop(state);
             self.prepare(py);
-            state = self.lock();
+            state = self.hold();
         }
         let state = &mut *state;
         if state.phase != Phase::Fresh {
@@ -235,7 +234,7 @@ impl Span {
     fn close_at(&self, outcome: Option<Outcome>, time: Option<u64>) {
         let end = time.map_or_else(|| Moment::Ticks(clock::ticks()), Moment::Unix);
         let record = {
-            let mut state = self.lock();
+            let mut state = self.hold();
             if state.phase != Phase::Running {
                 return state.count_late();
             }
@@ -250,7 +249,7 @@ impl Span {
     /// Runs `write` on the record's tape, if there is one; else counts a call that came too late.
     #[inline]
     pub(crate) fn with_record(&self, write: impl FnOnce(&mut Record)) {
-        let mut state = self.lock();
+        let mut state = self.hold();
         match &mut state.record {
             Some(record) => write(record),
             None => state.count_late(),
@@ -260,43 +259,54 @@ impl Span {
     /// Whether it is a span of that very name object and kind.
     #[inline]
     pub(crate) fn is_named(&self, name: &Bound<'_, PyString>, kind: Kind) -> bool {
-        self.name.as_ptr() == name.as_ptr() && self.lock().kind == kind
+        self.name.as_ptr() == name.as_ptr() && self.hold().kind == kind
     }
 
     fn is_recording(&self) -> bool {
-        self.lock().record.is_some()
+        self.hold().record.is_some()
     }
 
     /// Writes `key` with `value`, whatever it is. A value whose reading may run code of the user's is written aside
-    /// first, so that the mutex is free meanwhile.
+    /// first, so that the state is free meanwhile.
     #[inline]
     pub(crate) fn put(&self, key: Label<'_>, value: &Bound<'_, PyAny>) {
-        let room;
-        let pairs = key.pairs(value);
-        let value = pairs.as_ref().unwrap_or(value);
+        let limit = span_bytes();
         {
-            let mut state = self.lock();
+            let mut state = self.hold();
             let Some(record) = &mut state.record else {
                 return state.count_late();
             };
             let start = record.tape.len();
-            if start >= span_bytes() {
-                record.left_out += 1;
-                return;
+            if start < limit {
+                key.write(&mut record.tape);
+                if convert::write_scalar(value, &mut record.tape)
+                    && record.tape.len() <= limit
+                    && !record.tape.is_short()
+                {
+                    return;
+                }
             }
-            key.write(&mut record.tape);
-            room = convert::span_bytes().saturating_sub(record.tape.len() + ENTRY_BYTES);
-            let written = convert::write_scalar(value, &mut record.tape);
-            if record.tape.is_short() {
+            if start >= limit || record.tape.is_short() {
                 record.tape.truncate(start);
                 record.left_out += 1;
                 return;
             }
-            if written && record.tape.len() <= convert::span_bytes() {
-                return;
-            }
             record.tape.truncate(start);
         }
+        self.put_aside(key, value, limit);
+    }
+
+    /// Writes a value whose reading may run code of the user's beside the tape, and appends it then.
+    fn put_aside(&self, key: Label<'_>, value: &Bound<'_, PyAny>, limit: usize) {
+        let pairs = key.pairs(value);
+        let value = pairs.as_ref().unwrap_or(value);
+        let room = {
+            let state = self.hold();
+            let Some(record) = &state.record else {
+                return state.count_late();
+            };
+            limit.saturating_sub(record.tape.len() + key.len() + ENTRY_BYTES)
+        };
         let mut aside = Tape::default();
         let written = convert::write_within(value, &mut aside, room);
         self.with_record(|record| append(record, key, written, &aside));
@@ -318,6 +328,14 @@ impl Label<'_> {
             return None;
         }
         convert::pairs_of(value).map(Bound::into_any)
+    }
+
+    /// Bytes of the key, about.
+    fn len(self) -> usize {
+        match self {
+            Self::Text(text) => text.bytes.len(),
+            Self::Known(_) => 0,
+        }
     }
 
     #[inline]
@@ -451,12 +469,12 @@ fn put_mapping(span: &Span, key: Key, pairs: &[(&str, Option<&Bound<'_, PyAny>>)
 impl Span {
     #[getter]
     fn trace_id(&self) -> String {
-        self.lock().context.trace_id.to_string()
+        self.hold().context.trace_id.to_string()
     }
 
     #[getter]
     fn span_id(&self) -> String {
-        self.lock().context.span_id.to_string()
+        self.hold().context.span_id.to_string()
     }
 
     #[getter]
@@ -466,12 +484,12 @@ impl Span {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        self.lock().kind.name()
+        self.hold().kind.name()
     }
 
     #[getter]
     fn recording(&self) -> bool {
-        let state = self.lock();
+        let state = self.hold();
         state.record.is_some() && state.phase == Phase::Running
     }
 
@@ -675,7 +693,7 @@ impl Span {
         let Some(engine) = super::engine(py).filter(|engine| !engine.is_off()) else {
             return Self::fresh(name, Kind::Span, None, Parent::Ambient);
         };
-        let state = self.lock();
+        let state = self.hold();
         let parent = match &state.parent {
             Parent::Ambient => Parent::Ambient,
             Parent::Named(ambient) => Parent::Named(ambient.clone()),
@@ -724,7 +742,7 @@ impl Span {
     /// Remembers the stream that passes through the span, by a weak reference: a span that ends first settles it.
     #[pyo3(signature = (tally, /))]
     fn _keep_stream(&self, tally: Bound<'_, PyAny>) {
-        let before = self.lock().stream.replace(tally.unbind());
+        let before = self.hold().stream.replace(tally.unbind());
         drop(before);
     }
 
@@ -759,7 +777,7 @@ impl Span {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let state = self.lock();
+        let state = self.hold();
         format!(
             "<ironspan.Span {:?} kind={} trace_id={} span_id={}>",
             self.name.bind(py).to_string_lossy(),
@@ -785,7 +803,7 @@ impl Span {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(state) = self.state.try_lock() {
+        if let Some(state) = self.state.try_hold() {
             visit.call(&state.entered.token)?;
             visit.call(&state.entered.previous)?;
             visit.call(&state.stream)?;
@@ -815,7 +833,7 @@ impl Span {
     pub(crate) fn enter_span(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let phase = {
-            let state = slf.get().lock();
+            let state = slf.get().hold();
             // Entered twice: the second time changes nothing.
             if state.entered.token.is_some() { Phase::Ended } else { state.phase }
         };
@@ -826,7 +844,7 @@ impl Span {
         // A span that is open already may be entered too: start() first, `with` later.
         if phase == Phase::Running || slf.get().start_under(py, || super::ambient_of(py, previous.as_ref()), None) {
             let entered = current::enter(slf.as_any(), previous);
-            slf.get().lock().entered = entered;
+            slf.get().hold().entered = entered;
         }
     }
 
@@ -839,7 +857,7 @@ impl Span {
             span.record_error(error, true);
         }
         let entered = {
-            let mut state = span.lock();
+            let mut state = span.hold();
             if state.phase == Phase::Ended {
                 return state.count_late();
             }
@@ -848,7 +866,7 @@ impl Span {
         if entered.token.is_some()
             && let Some(kept) = current::leave(slf.as_any(), entered)
         {
-            let mut state = span.lock();
+            let mut state = span.hold();
             state.entered = kept;
             state.stray = true;
         }
@@ -861,7 +879,7 @@ impl Span {
         let time = time.filter(|time| !time.is_none())?;
         let nanoseconds = time.extract().ok();
         if nanoseconds.is_none() {
-            let mut state = self.lock();
+            let mut state = self.hold();
             if let Some(record) = &mut state.record {
                 mark_bad(record, "time");
             }
@@ -871,7 +889,7 @@ impl Span {
 
     /// A stream that is still open when the span ends was left half-way: what came through is written now.
     fn settle_stream(&self, py: Python<'_>) {
-        let Some(tally) = self.lock().stream.take() else { return };
+        let Some(tally) = self.hold().stream.take() else { return };
         let settle = || -> PyResult<()> {
             let tally = tally.bind(py).call0()?;
             if !tally.is_none() {
@@ -886,7 +904,7 @@ impl Span {
     /// cancellation is the span's end and not an error.
     fn record_error(&self, error: &Bound<'_, PyAny>, leaving: bool) {
         if !self.is_recording() {
-            return self.lock().count_late();
+            return self.hold().count_late();
         }
         let mut aside = Tape::default();
         let (key, outcome) = if exception::is_exception(error) {
@@ -943,7 +961,7 @@ fn outcome_of_word(word: &str) -> Outcome {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         let entered = std::mem::take(&mut state.entered);
         match state.phase {
             Phase::Running => {

@@ -1,5 +1,6 @@
 //! The record: everything about one span, as the caller's thread leaves it. The one thing that crosses threads.
 
+use std::ptr;
 use std::sync::Arc;
 
 use crate::context::{Baggage, SpanContext};
@@ -66,6 +67,23 @@ pub struct Record {
     pub tape: Tape,
 }
 
+/// Bytes that a processor fetches at once.
+const LINE: usize = 64;
+
+/// Has the processor fetch the memory at `address` while it does other things. Nothing where the language has no word
+/// for it.
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code, reason = "a hint: any address will do")]
+    // SAFETY: the instruction exists on every such processor, and a wrong address is ignored.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Memory that a recycled record's tape may keep; one long prompt must not stay for ever.
 const KEEP: usize = 1024;
 
@@ -99,15 +117,40 @@ impl Record {
         size_of::<Self>() + self.tape.capacity()
     }
 
-    /// Empties the record for the next span.
-    pub fn recycle(&mut self) {
+    /// Gives up what must not wait until the record is used again. Writes nothing if there is nothing of the kind: the
+    /// collector's core would else take the record's memory from that of the caller, who has to fetch it back.
+    pub fn retire(&mut self) {
+        if self.tape.capacity() > KEEP {
+            self.tape.reset(KEEP);
+        }
+        if self.trace_state.is_some() || self.scope.is_some() {
+            self.trace_state = None;
+            self.scope = None;
+        }
+    }
+
+    /// Empties a retired record for the next span.
+    #[inline]
+    pub fn renew(&mut self) {
         self.tape.reset(KEEP);
-        self.trace_state = None;
-        self.scope = None;
         self.span_kind = None;
         self.outcome = Outcome::Ok;
         self.left_out = 0;
         self.cut = false;
+    }
+
+    /// Has the processor fetch the record's own memory.
+    #[inline]
+    pub fn prefetch(&self) {
+        let lines = size_of::<Self>().div_ceil(LINE);
+        (0..lines).for_each(|line| prefetch(ptr::from_ref(self).cast::<u8>().wrapping_add(line * LINE)));
+    }
+
+    /// Has the processor fetch what the record points to.
+    #[inline]
+    pub fn prefetch_tape(&self) {
+        let start = self.tape.as_bytes().as_ptr();
+        (0..3).for_each(|line| prefetch(start.wrapping_add(line * LINE)));
     }
 
     /// Appends what `write` writes, or nothing of it when there is no memory for the whole: then it counts as left out.

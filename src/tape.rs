@@ -212,14 +212,16 @@ impl Tape {
         self.short
     }
 
-    /// Makes sure that `more` bytes fit, and says whether they do. A tape asks before it grows, because an allocation
-    /// that fails otherwise ends the process.
+    /// Whether `more` bytes fit as it is.
     #[inline]
-    fn room(&mut self, more: usize) -> bool {
-        (self.bytes.capacity() - self.bytes.len() >= more && !self.short) || self.grow(more)
+    fn fits(&self, more: usize) -> bool {
+        self.bytes.capacity() - self.bytes.len() >= more && !self.short
     }
 
+    /// Makes room for `more` bytes, and says whether there is. A tape asks before it grows, because an allocation that
+    /// fails otherwise ends the process.
     #[cold]
+    #[inline(never)]
     fn grow(&mut self, more: usize) -> bool {
         self.short |= alloc::is_low() || self.bytes.try_reserve(more).is_err();
         !self.short
@@ -227,7 +229,18 @@ impl Tape {
 
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        if self.room(bytes.len()) {
+        if self.fits(bytes.len()) {
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            self.write_grown(bytes);
+        }
+    }
+
+    // Apart, so that what is written nearly always has no registers to save for it.
+    #[cold]
+    #[inline(never)]
+    fn write_grown(&mut self, bytes: &[u8]) {
+        if self.grow(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
         }
     }
@@ -295,9 +308,9 @@ impl Tape {
 
     #[inline]
     fn tagged(&mut self, tag: u8, payload: &[u8]) {
-        let Ok(short @ 0..=254) = u8::try_from(payload.len()) else { return self.tagged_long(tag, payload) };
-        if !self.room(payload.len() + 2) {
-            return;
+        let Ok(short @ 0..=254) = u8::try_from(payload.len()) else { return self.tagged_slow(tag, payload) };
+        if !self.fits(payload.len() + 2) {
+            return self.tagged_slow(tag, payload);
         }
         // Most of what a span holds comes through here.
         let start = self.bytes.len();
@@ -313,12 +326,18 @@ impl Tape {
     }
 
     /// A length is one byte up to 254, else 255 and four bytes. Payloads are far below 4 GiB: a span is.
-    fn tagged_long(&mut self, tag: u8, payload: &[u8]) {
-        if self.room(payload.len() + 6) {
+    #[inline(never)]
+    fn tagged_slow(&mut self, tag: u8, payload: &[u8]) {
+        if !self.fits(payload.len() + 6) && !self.grow(payload.len() + 6) {
+            return;
+        }
+        if let Ok(short @ 0..=254) = u8::try_from(payload.len()) {
+            self.bytes.extend_from_slice(&[tag, short]);
+        } else {
             self.bytes.extend_from_slice(&[tag, 255]);
             self.bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-            self.bytes.extend_from_slice(payload);
         }
+        self.bytes.extend_from_slice(payload);
     }
 
     /// Writes `None`.

@@ -5,15 +5,16 @@
 //! no new span is recorded while any of it is in use ([`is_low`]). What is long (a tape that grows) asks first and is
 //! left out if there is no room.
 //!
-//! The reserve lies in zeroed static memory, so that it costs nothing until it is touched. It is a bump allocator whose
-//! whole state is one atomic: no lock that a fork or a signal handler could find taken.
+//! The reserve is zeroed memory that the system maps when it is touched, so that it costs addresses and nothing else. It
+//! is a bump allocator whose whole state is one atomic: no lock that a fork or a signal handler could find taken.
 
 #![allow(unsafe_code, reason = "an allocator is")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Bytes of the reserve: far more than a call needs besides its tape, and enough to build a first engine.
@@ -38,40 +39,54 @@ pub fn is_low() -> bool {
     RESERVE.state.load(Relaxed) != 0
 }
 
-#[repr(align(64))]
-struct Block(UnsafeCell<[u8; SIZE]>);
+/// Sets the reserve up. Without this, or without memory for it, there is none.
+pub fn provide() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| RESERVE.settle());
+}
+
+/// Where the reserve is as long as there is none: at the end of all addresses, which belongs to the system's kernel.
+const NOWHERE: usize = usize::MAX - SIZE;
 
 /// Memory for when there is none.
 struct Reserve {
-    block: Block,
+    start: AtomicUsize,
     /// Offset of the first free byte in the upper half, number of allocations in the lower.
     state: AtomicU64,
 }
-
-// SAFETY: bytes are handed out once at a time, which the atomic sees to.
-unsafe impl Sync for Reserve {}
 
 static RESERVE: Reserve = Reserve::new();
 
 impl Reserve {
     const fn new() -> Self {
-        Self { block: Block(UnsafeCell::new([0; SIZE])), state: AtomicU64::new(0) }
+        Self { start: AtomicUsize::new(NOWHERE), state: AtomicU64::new(0) }
+    }
+
+    fn settle(&self) {
+        let Ok(layout) = Layout::from_size_align(SIZE, 64) else { return };
+        // SAFETY: the size is not zero. The block is never freed.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        if !block.is_null() {
+            self.start.store(block.expose_provenance(), Relaxed);
+        }
     }
 
     fn start(&self) -> *mut u8 {
-        self.block.0.get().cast()
+        ptr::with_exposed_provenance_mut(self.start.load(Relaxed))
     }
 
     #[inline]
     fn holds(&self, pointer: *mut u8) -> bool {
-        (pointer as usize).wrapping_sub(self.start() as usize) < SIZE
+        pointer.addr().wrapping_sub(self.start.load(Relaxed)) < SIZE
     }
 
     fn take(&self, layout: Layout) -> *mut u8 {
-        let base = self.start() as usize;
+        let base = self.start.load(Relaxed);
+        if base == NOWHERE {
+            return ptr::null_mut();
+        }
         let found = self.state.fetch_update(Relaxed, Relaxed, |state| {
-            let (start, end) = place(base, state, layout)?;
-            debug_assert!(start <= end);
+            let (_, end) = place(base, state, layout)?;
             Some(((end as u64) << 32) | ((state & 0xFFFF_FFFF) + 1))
         });
         match found.ok().and_then(|state| place(base, state, layout)) {
@@ -82,7 +97,7 @@ impl Reserve {
     }
 
     fn give_back(&self, pointer: *mut u8, layout: Layout) {
-        let start = pointer as usize - self.start() as usize;
+        let start = pointer.addr() - self.start.load(Relaxed);
         let _ = self.state.fetch_update(Relaxed, Relaxed, |state| {
             let left = (state & 0xFFFF_FFFF).saturating_sub(1);
             if left == 0 {
@@ -193,7 +208,9 @@ mod tests {
     }
 
     fn leaked() -> &'static Reserve {
-        Box::leak(Box::new(Reserve::new()))
+        let reserve = Box::leak(Box::new(Reserve::new()));
+        reserve.settle();
+        reserve
     }
 
     #[test]
@@ -206,6 +223,13 @@ mod tests {
             assert!(taken.iter().all(|&(start, end)| pointer + size <= start || pointer >= end));
             taken.push((pointer, pointer + size));
         }
+    }
+
+    #[test]
+    fn there_is_nothing_in_a_reserve_that_was_not_set_up() {
+        let reserve = Reserve::new();
+        assert!(reserve.take(layout(1, 1)).is_null());
+        assert!(!reserve.holds(ptr::null_mut()));
     }
 
     #[test]
@@ -234,6 +258,7 @@ mod tests {
 
     #[test]
     fn memory_moves_between_the_reserve_and_the_system() {
+        provide();
         let small = layout(4, 1);
         let pointer = RESERVE.take(small);
         assert!(is_low());

@@ -375,6 +375,9 @@ unsafe fn call(
     }
 }
 
+/// Arguments of a call, by where they go.
+type Matched<'a, 'py> = Vec<(Target, Borrowed<'a, 'py, PyAny>)>;
+
 #[inline]
 fn make<'py>(
     py: Python<'py>,
@@ -383,11 +386,48 @@ fn make<'py>(
     arguments: &[*mut ffi::PyObject],
     names: Option<&Bound<'py, PyTuple>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let missing = || PyTypeError::new_err("ironspan is not initialised");
-    let (verb, table) = (
-        VERBS.get(verb_index).ok_or_else(missing)?,
-        TABLES.get(py).and_then(|tables| tables.get(verb_index)).ok_or_else(missing)?,
-    );
+    let Some(verb) = VERBS.get(verb_index) else { return super::noop(py) };
+    // The usual call is short, and its code close together: what is cold has to be fetched.
+    if let ([subject], 1, None) = (arguments, positional, names) {
+        // SAFETY: a valid object for the call.
+        let subject = unsafe { Borrowed::from_ptr(py, *subject) };
+        if subject.is_exact_instance_of::<PyString>() {
+            return begin(py, verb_index, verb, &subject, &[]);
+        }
+    }
+    make_sorted(py, verb_index, verb, positional, arguments, names)
+}
+
+#[inline(never)]
+fn make_sorted<'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    verb: &Verb,
+    positional: usize,
+    arguments: &[*mut ffi::PyObject],
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (subject, matched) = sort(py, verb_index, verb, positional, arguments, names)?;
+    // `@ironspan.tool` without parentheses.
+    if names.is_none() && subject.is_callable() && !subject.is_instance_of::<PyString>() {
+        return super::helper(py, "ironspan._decorate", "bare")?.call1((verb.name, subject));
+    }
+    begin(py, verb_index, verb, &subject, &matched)
+}
+
+/// Sorts the arguments of a call. A wrong call is wrong whether spans are on or off.
+fn sort<'a, 'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    verb: &Verb,
+    positional: usize,
+    arguments: &'a [*mut ffi::PyObject],
+    names: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<(Borrowed<'a, 'py, PyAny>, Matched<'a, 'py>)> {
+    let table = TABLES
+        .get(py)
+        .and_then(|tables| tables.get(verb_index))
+        .ok_or_else(|| PyTypeError::new_err("ironspan is not initialised"))?;
     if positional > 1 {
         return Err(PyTypeError::new_err(format!(
             "{}() takes 1 positional argument but {positional} were given",
@@ -397,7 +437,6 @@ fn make<'py>(
     // SAFETY: the pointers are valid objects for the call.
     let argument = |at: usize| arguments.get(at).map(|object| unsafe { Borrowed::from_ptr(py, *object) });
     let mut subject = if positional == 1 { argument(0) } else { None };
-    // Checked first: a wrong call is wrong whether spans are on or off.
     let mut matched = Vec::new();
     for (at, name) in names.into_iter().flat_map(|names| names.iter_borrowed()).enumerate() {
         let value = argument(positional + at);
@@ -420,34 +459,52 @@ fn make<'py>(
             }
         }
     }
-    let Some(subject) = subject else {
-        return Err(PyTypeError::new_err(format!(
-            "{}() missing 1 required positional argument: '{}'",
-            verb.name, verb.subject
-        )));
-    };
-    // `@ironspan.tool` without parentheses.
-    if names.is_none() && subject.is_callable() && !subject.is_instance_of::<PyString>() {
-        return super::helper(py, "ironspan._decorate", "bare")?.call1((verb.name, subject));
-    }
-    let Some(engine) = engine::current() else {
-        if engine::is_closed() {
-            return super::after_shutdown(py, || put_off(py, verb_index, &subject, &matched, false));
-        }
-        // No engine yet, and this may be a decorator on its way to a function, long before `init()`: decided at start.
-        return put_off(py, verb_index, &subject, &matched, true);
-    };
+    let subject = subject.ok_or_else(|| {
+        PyTypeError::new_err(format!("{}() missing 1 required positional argument: '{}'", verb.name, verb.subject))
+    })?;
+    Ok((subject, matched))
+}
+
+/// The span of a call whose arguments are in order.
+#[inline]
+fn begin<'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    verb: &Verb,
+    subject: &Bound<'py, PyAny>,
+    matched: &[(Target, Borrowed<'_, 'py, PyAny>)],
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(engine) = engine::current() else { return begin_without_engine(py, verb_index, subject, matched) };
     if engine.is_off() || (engine.sampler().never_starts() && matched.is_empty() && !has_parent(py)) {
-        return put_off(py, verb_index, &subject, &matched, false);
+        return put_off(py, verb_index, subject, matched, false);
     }
     if alloc::is_low() {
-        PROCESS.spans.create();
-        PROCESS.spans.lose(Loss::Dropped(DropReason::BufferFull), 1);
-        return super::noop(py);
+        return begin_without_memory(py);
     }
-    let (record, parent) = build(py, engine, verb, &subject, &matched);
-    let span = Span::fresh(name_of(py, verb, &subject, &matched), record.kind, Some(record), parent);
+    let (record, parent) = build(py, engine, verb, subject, matched);
+    let span = Span::fresh(name_of(py, verb, subject, matched), record.kind, Some(record), parent);
     Ok(Bound::new(py, span)?.into_any())
+}
+
+#[cold]
+fn begin_without_engine<'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    subject: &Bound<'py, PyAny>,
+    matched: &[(Target, Borrowed<'_, 'py, PyAny>)],
+) -> PyResult<Bound<'py, PyAny>> {
+    if engine::is_closed() {
+        return super::after_shutdown(py, || put_off(py, verb_index, subject, matched, false));
+    }
+    // No engine yet, and this may be a decorator on its way to a function, long before `init()`: decided at start.
+    put_off(py, verb_index, subject, matched, true)
+}
+
+#[cold]
+fn begin_without_memory(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    PROCESS.spans.create();
+    PROCESS.spans.lose(Loss::Dropped(DropReason::BufferFull), 1);
+    super::noop(py)
 }
 
 /// Whether a span that starts here would have a parent.
@@ -578,9 +635,16 @@ fn build(
     matched: &[(Target, Borrowed<'_, '_, PyAny>)],
 ) -> (Box<Record>, Parent) {
     let mut record = engine.take_record();
-    let mut kind = verb.kind;
-    let mut parent = Parent::Ambient;
+    record.kind = verb.kind;
     put_unshared(&mut record, verb.subject_key, subject);
+    let parent = if matched.is_empty() { Parent::Ambient } else { put_matched(py, &mut record, matched) };
+    (record, parent)
+}
+
+/// Writes the keywords of a call and returns the parent among them.
+#[inline(never)]
+fn put_matched(py: Python<'_>, record: &mut Record, matched: &[(Target, Borrowed<'_, '_, PyAny>)]) -> Parent {
+    let mut parent = Parent::Ambient;
     for (target, value) in matched {
         if value.is_none() && !matches!(target, Target::Payload(Key::Input | Key::Arguments | Key::Messages)) {
             continue;
@@ -589,19 +653,18 @@ fn build(
             continue;
         }
         match target {
-            Target::Payload(key) => put_unshared(&mut record, *key, value),
-            Target::Kind => kind = known(&mut record, value, Kind::from_name).unwrap_or(kind),
-            Target::SpanKind => record.span_kind = known(&mut record, value, SpanKind::from_name),
-            Target::Name => put_unshared(&mut record, Key::Name, value),
+            Target::Payload(key) => put_unshared(record, *key, value),
+            Target::Kind => record.kind = known(record, value, Kind::from_name).unwrap_or(record.kind),
+            Target::SpanKind => record.span_kind = known(record, value, SpanKind::from_name),
+            Target::Name => put_unshared(record, Key::Name, value),
             Target::Parent => match ambient_of(value) {
                 Some(ambient) => parent = Parent::Named(Box::new(ambient)),
-                None => mark_bad(&mut record, "parent"),
+                None => mark_bad(record, "parent"),
             },
-            Target::Links => put_links(&mut record, value),
+            Target::Links => put_links(record, value),
         }
     }
-    record.kind = kind;
-    (record, parent)
+    parent
 }
 
 fn same_name(name: &Bound<'_, PyAny>, known: &Bound<'_, PyString>) -> bool {

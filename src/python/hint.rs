@@ -30,6 +30,11 @@ pub(crate) fn _set_hint(py: Python<'_>, variables: Vec<Py<PyAny>>, nearest: Py<P
 /// `own`, or what the framework knows to be nearer: the parent from there, the scope from here.
 #[inline]
 pub(crate) fn refine(py: Python<'_>, own: Ambient) -> Ambient {
+    if HINT.get(py).is_none() { own } else { refine_hinted(py, own) }
+}
+
+#[inline(never)]
+fn refine_hinted(py: Python<'_>, own: Ambient) -> Ambient {
     match nearer(py, &own).and_then(|nearer| ambient_of(&nearer)) {
         // The variable holds every scope around here; a run's span knows those around the run.
         Some(nearer) => Ambient { context: nearer.context, scope: own.scope.or(nearer.scope), deferred: None },

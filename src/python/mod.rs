@@ -99,6 +99,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     refuse_subinterpreter(py)?;
     refuse_free_threading(py)?;
+    crate::alloc::provide();
     // A panic is counted and shown by stats(); printing it would put lines of ours on the program's stderr. The hook
     // belongs to this library's copy of the runtime, nobody else's panics pass through it.
     std::panic::set_hook(Box::new(|_| {}));

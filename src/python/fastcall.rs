@@ -147,7 +147,6 @@ pub(crate) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let unset = Bound::new(py, Unset)?;
     module.add("UNSET", &unset)?;
     let _ = UNSET.set(py, unset.into_any().unbind());
-    init_methods(py)?;
     for definition in &DEFINITIONS {
         // SAFETY: the definition is static, as CPython requires.
         let function = unsafe {
@@ -188,7 +187,7 @@ impl Unset {
 }
 
 /// A method definition that is never written after the library is loaded.
-struct Definition(ffi::PyMethodDef);
+pub(crate) struct Definition(pub(crate) ffi::PyMethodDef);
 
 // SAFETY: CPython only reads it.
 unsafe impl Sync for Definition {}
@@ -223,116 +222,6 @@ definitions! {
     4 c"retrieval" retrieval_entry c"retrieval(query, *, source=None, top_k=None, name=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA search for documents.";
     5 c"embedding" embedding_entry c"embedding(model, *, provider=None, params=None, name=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA call of an embedding model.";
     6 c"tool" tool_entry c"tool(name, *, arguments=..., call_id=None, description=None, input=..., attributes=None, tags=(), parent=None, links=(), otel_kind=None)\n--\n\nA tool that runs.";
-}
-
-/// The three methods that every span goes through, as raw as the verbs: the usual trampolines and argument parsing cost
-/// as much as the work (1.2 of 7.5 thousand instructions of a span with five attributes).
-static METHODS: [Definition; 3] = [
-    Definition(ffi::PyMethodDef {
-        ml_name: c"set".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: set_method },
-        ml_flags: ffi::METH_FASTCALL,
-        ml_doc: c"set($self, key, value, /)\n--\n\nSets an attribute.".as_ptr(),
-    }),
-    Definition(ffi::PyMethodDef {
-        ml_name: c"__enter__".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: enter_method },
-        ml_flags: ffi::METH_NOARGS,
-        ml_doc: c"__enter__($self, /)\n--\n\nStarts the span and makes it current.".as_ptr(),
-    }),
-    Definition(ffi::PyMethodDef {
-        ml_name: c"__exit__".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: exit_method },
-        ml_flags: ffi::METH_FASTCALL,
-        ml_doc: c"__exit__($self, type=None, error=None, traceback=None, /)\n--\n\nEnds the span.".as_ptr(),
-    }),
-];
-
-/// Adds the raw methods to the class.
-fn init_methods(py: Python<'_>) -> PyResult<()> {
-    let class = py.get_type::<Span>();
-    for definition in &METHODS {
-        // SAFETY: the definition is static, and the descriptor checks that `self` is a Span before it calls us.
-        let method = unsafe {
-            let definition = std::ptr::from_ref(&definition.0).cast_mut();
-            Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), definition))?
-        };
-        class.setattr(method.getattr("__name__")?.cast_into::<PyString>()?, method)?;
-    }
-    Ok(())
-}
-
-/// Runs `work` on the span behind `this` and with the arguments of the call.
-///
-/// # Safety
-/// Called by Python through a method descriptor of `Span`: `this` is one, and `arguments` holds `count` objects.
-#[inline]
-unsafe fn with_span(
-    this: *mut ffi::PyObject,
-    arguments: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    work: impl FnOnce(&Bound<'_, Span>, &[*mut ffi::PyObject]),
-) {
-    unsafe {
-        let py = Python::assume_attached();
-        let span = Borrowed::from_ptr(py, this);
-        let arguments = if count <= 0 { &[] } else { std::slice::from_raw_parts(arguments, count.unsigned_abs()) };
-        let span = span.cast_unchecked::<Span>();
-        guard((), || work(&span, arguments));
-    }
-}
-
-#[cold]
-fn wrong_count(name: &str, expected: &str, given: ffi::Py_ssize_t) -> *mut ffi::PyObject {
-    // SAFETY: called from a method, so attached.
-    let py = unsafe { Python::assume_attached() };
-    PyTypeError::new_err(format!("Span.{name}() takes {expected} ({given} given)")).restore(py);
-    std::ptr::null_mut()
-}
-
-unsafe extern "C" fn set_method(
-    this: *mut ffi::PyObject,
-    arguments: *mut *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    unsafe {
-        if count != 2 {
-            return wrong_count("set", "a key and a value", count);
-        }
-        with_span(this, arguments, count, |span, arguments| {
-            if let [key, value] = arguments {
-                let (key, value) = (Borrowed::from_ptr(span.py(), *key), Borrowed::from_ptr(span.py(), *value));
-                span.get().set_attribute(&key, &value);
-            }
-        });
-        ffi::Py_INCREF(this);
-        this
-    }
-}
-
-unsafe extern "C" fn enter_method(this: *mut ffi::PyObject, _nothing: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    unsafe {
-        with_span(this, std::ptr::null(), 0, |span, _| Span::enter_span(span));
-        ffi::Py_INCREF(this);
-        this
-    }
-}
-
-unsafe extern "C" fn exit_method(
-    this: *mut ffi::PyObject,
-    arguments: *mut *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    unsafe {
-        if count > 3 {
-            return wrong_count("__exit__", "at most an exception's type, value and traceback", count);
-        }
-        with_span(this, arguments, count, |span, arguments| {
-            let error = arguments.get(1).map(|error| Borrowed::from_ptr(span.py(), *error));
-            Span::exit_span(span, error.as_deref());
-        });
-        ffi::Py_NewRef(ffi::Py_False())
-    }
 }
 
 /// # Safety

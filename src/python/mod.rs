@@ -1,6 +1,7 @@
 //! The Python module `ironspan._core`: argument conversion and life-cycle hooks around the core. No logic of the
 //! pipeline lives here, and nothing outside this folder knows PyO3.
 
+mod bound;
 mod cell;
 mod context;
 mod control;
@@ -13,6 +14,7 @@ mod frame;
 mod guard;
 mod hint;
 mod memory;
+mod methods;
 mod options;
 mod ready;
 mod report;
@@ -106,6 +108,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     current::init(py)?;
     fastcall::init(module)?;
     module.add_class::<Span>()?;
+    methods::init(py)?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<context::PySpanContext>()?;
     module.add_class::<control::Report>()?;

@@ -365,7 +365,7 @@ fn begin<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let Some(engine) = engine::current() else { return begin_without_engine(py, verb_index, subject, matched) };
     if engine.is_off() || (engine.sampler().never_starts() && matched.is_empty() && !has_parent(py)) {
-        return put_off(py, verb_index, subject, matched, false);
+        return off(py, verb_index, subject, matched);
     }
     if alloc::is_low() {
         return begin_without_memory(py);
@@ -383,7 +383,7 @@ fn begin_without_engine<'py>(
     matched: &[(Target, Borrowed<'_, 'py, PyAny>)],
 ) -> PyResult<Bound<'py, PyAny>> {
     if engine::is_closed() {
-        return super::after_shutdown(py, || put_off(py, verb_index, subject, matched, false));
+        return super::after_shutdown(py, || off(py, verb_index, subject, matched));
     }
     // No engine yet, and this may be a decorator on its way to a function, long before `init()`: decided at start.
     put_off(py, verb_index, subject, matched, true)
@@ -455,12 +455,43 @@ impl Recipe {
     }
 }
 
-/// Spans that record nothing, by their name: while spans are off, the same few names come again and again.
-static OFF_SPANS: PyOnceLock<Vec<Attached<Option<Py<Span>>>>> = PyOnceLock::new();
-const OFF_SPANS_KEPT: usize = 64;
+/// A span that records nothing, kept to be handed out again: while spans are off, the same few names come again and again.
+struct Off {
+    /// Address of the name, which the span keeps alive.
+    name: usize,
+    verb: usize,
+    span: Py<Span>,
+}
+
+const OFF_SPANS: usize = 64;
+static OFF: [Attached<Option<Off>>; OFF_SPANS] = [const { Attached::new(None) }; OFF_SPANS];
+
+/// Where a span with that very name object is kept. Objects are 16 bytes apart at least.
+#[inline]
+fn off_slot(name: usize) -> &'static Attached<Option<Off>> {
+    &OFF[(name >> 4) % OFF_SPANS]
+}
+
+/// A span of the verb that will never start.
+#[inline]
+fn off<'py>(
+    py: Python<'py>,
+    verb_index: usize,
+    subject: &Bound<'py, PyAny>,
+    matched: &[(Target, Borrowed<'_, 'py, PyAny>)],
+) -> PyResult<Bound<'py, PyAny>> {
+    let name = subject.as_ptr() as usize;
+    if matched.is_empty()
+        && let Some(kept) = off_slot(name).hold().as_ref()
+        && (kept.name, kept.verb) == (name, verb_index)
+    {
+        return Ok(kept.span.bind(py).clone().into_any());
+    }
+    put_off(py, verb_index, subject, matched, false)
+}
 
 /// A span whose making is put off. One that will never start (`ever` is false) has no state and is shared.
-#[inline]
+#[inline(never)]
 fn put_off<'py>(
     py: Python<'py>,
     verb_index: usize,
@@ -469,34 +500,24 @@ fn put_off<'py>(
     ever: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let Some(verb) = VERBS.get(verb_index) else { return super::noop(py) };
-    let Ok(name) = subject
-        .cast_exact::<PyString>()
-        .map_err(drop)
-        .and_then(|name| if matched.is_empty() { Ok(name) } else { Err(()) })
-    else {
-        let keywords = matched.iter().map(|(target, value)| (*target, (*value).to_owned().unbind())).collect();
-        let recipe = Recipe::Full(verb_index, Box::new((subject.clone().unbind(), keywords)));
-        let span = Span::put_off(name_of(py, verb, subject, matched), verb.kind, recipe, ever);
-        return Ok(Bound::new(py, span)?.into_any());
+    let name = match subject.cast_exact::<PyString>() {
+        Ok(name) if matched.is_empty() => name,
+        _ => {
+            let keywords = matched.iter().map(|(target, value)| (*target, (*value).to_owned().unbind())).collect();
+            let recipe = Recipe::Full(verb_index, Box::new((subject.clone().unbind(), keywords)));
+            let span = Span::put_off(name_of(py, verb, subject, matched), verb.kind, recipe, ever);
+            return Ok(Bound::new(py, span)?.into_any());
+        }
     };
-    let make = || {
-        Bound::new(
-            py,
-            Span::put_off(name.clone().unbind(), verb.kind, Recipe::Bare(verb_index, name.clone().unbind()), ever),
-        )
-    };
-    if ever {
-        return Ok(make()?.into_any());
+    let recipe = Recipe::Bare(verb_index, name.clone().unbind());
+    let span = Bound::new(py, Span::put_off(name.clone().unbind(), verb.kind, recipe, ever))?;
+    if !ever {
+        let address = name.as_ptr() as usize;
+        let off = Off { name: address, verb: verb_index, span: span.clone().unbind() };
+        let before = off_slot(address).hold().replace(off);
+        // Let go of the slot first: the span before may go with it, and with that anything.
+        drop(before);
     }
-    let kept = OFF_SPANS.get_or_init(py, || (0..OFF_SPANS_KEPT).map(|_| Attached::new(None)).collect());
-    // Objects are 16 bytes apart at least.
-    let Some(slot) = kept.get((name.as_ptr() as usize >> 4) % OFF_SPANS_KEPT) else { return super::noop(py) };
-    if let Some(span) = slot.hold().as_ref().filter(|span| span.get().is_named(name, verb.kind)) {
-        return Ok(span.bind(py).clone().into_any());
-    }
-    let span = make()?;
-    let before = slot.hold().replace(span.clone().unbind());
-    drop(before);
     Ok(span.into_any())
 }
 

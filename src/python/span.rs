@@ -256,12 +256,6 @@ impl Span {
         }
     }
 
-    /// Whether it is a span of that very name object and kind.
-    #[inline]
-    pub(crate) fn is_named(&self, name: &Bound<'_, PyString>, kind: Kind) -> bool {
-        self.name.as_ptr() == name.as_ptr() && self.hold().kind == kind
-    }
-
     fn is_recording(&self) -> bool {
         self.hold().record.is_some()
     }
@@ -852,6 +846,12 @@ impl Span {
     #[inline]
     pub(crate) fn exit_span(slf: &Bound<'_, Self>, error: Option<&Bound<'_, PyAny>>) {
         let span = slf.get();
+        {
+            let state = span.hold();
+            if state.phase == Phase::Ended {
+                return state.count_late();
+            }
+        }
         span.settle_stream(slf.py());
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);

@@ -228,7 +228,8 @@ class Span:
         """Ends the span and hands it on; never waits. The second time does nothing but count.
 
         Args:
-            time: Unix nanoseconds; now when not given, or (with a mark on the span) when it is no integer. An end before the start counts as the start.
+            time: Unix nanoseconds; now when not given, or (with a mark on the span) when it is no integer. An end
+                before the start counts as the start.
         """
 
     def __call__(self, function: _Function, /) -> _Function:

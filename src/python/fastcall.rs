@@ -468,6 +468,7 @@ static OFF: [Attached<Option<Off>>; OFF_SPANS] = [const { Attached::new(None) };
 
 /// Where a span with that very name object is kept. Objects are 16 bytes apart at least.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
 fn off_slot(name: usize) -> &'static Attached<Option<Off>> {
     &OFF[(name >> 4) % OFF_SPANS]
 }

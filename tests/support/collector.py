@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["CollectedSpan", "Collector", "running_collector"]
+__all__ = ["CollectedSpan", "Collector", "running_collector", "spans_of"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "tests" / "collector" / "config.yaml"
@@ -231,6 +231,13 @@ def _hex_ids(value: Any) -> Any:
 
 
 _KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
+
+
+def spans_of(request: Any) -> list[CollectedSpan]:
+    """The spans of a decoded `ExportTraceServiceRequest`."""
+    from google.protobuf.json_format import MessageToDict
+
+    return list(_spans(_hex_ids(MessageToDict(request))))
 
 
 def _spans(request: dict[str, Any]) -> Iterator[CollectedSpan]:

@@ -8,21 +8,15 @@ use ironspan::propagation::{Headers, Propagators};
 use libfuzzer_sys::fuzz_target;
 
 fn accepts(value: &str) -> bool {
-    let hex = |text: &str, lengths: &[usize]| {
-        lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
-    };
+    let hex =
+        |text: &str, lengths: &[usize]| lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     let id = |text: &str, lengths: &[usize]| hex(text, lengths) && text.bytes().any(|b| b != b'0');
     match value.split('-').collect::<Vec<_>>()[..] {
         [state] => ["0", "1", "d"].contains(&state),
         [trace, span] => id(trace, &[16, 32]) && id(span, &[16]),
-        [trace, span, state] => {
-            id(trace, &[16, 32]) && id(span, &[16]) && ["0", "1", "d"].contains(&state)
-        }
+        [trace, span, state] => id(trace, &[16, 32]) && id(span, &[16]) && ["0", "1", "d"].contains(&state),
         [trace, span, state, parent] => {
-            id(trace, &[16, 32])
-                && id(span, &[16])
-                && ["0", "1", "d"].contains(&state)
-                && hex(parent, &[16])
+            id(trace, &[16, 32]) && id(span, &[16]) && ["0", "1", "d"].contains(&state) && hex(parent, &[16])
         }
         _ => false,
     }
@@ -45,11 +39,7 @@ fuzz_target!(|data: &[u8]| {
             (false, true) => "1",
             (false, false) => "0",
         };
-        let single = format!(
-            "{}-{}-{state}",
-            trace.expect("was read"),
-            span.expect("was read")
-        );
+        let single = format!("{}-{}-{state}", trace.expect("was read"), span.expect("was read"));
         assert_eq!(parse_single(&single), Some(B3::Context(context)));
     }
 
@@ -60,12 +50,7 @@ fuzz_target!(|data: &[u8]| {
     for name in ["b3", "b3multi"] {
         let propagators = Propagators::from_names([name]).expect("a known name");
         let mut headers = Headers::default();
-        propagators.inject(Some(&context), &Baggage::new(), &mut |name, value| {
-            headers.push(name, Some(&value))
-        });
-        assert_eq!(
-            propagators.extract(&headers, None).context.as_ref(),
-            Some(&context)
-        );
+        propagators.inject(Some(&context), &Baggage::new(), &mut |name, value| headers.push(name, Some(&value)));
+        assert_eq!(propagators.extract(&headers, None).context.as_ref(), Some(&context));
     }
 });

@@ -11,21 +11,10 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let mut lines = data.split(|&b| b == b'\n');
     // The first byte turns formats on and off and says how repeated headers are read.
-    let mask = lines
-        .next()
-        .and_then(|line| line.first().copied())
-        .unwrap_or_default();
-    let names = NAMES
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| mask >> i & 1 == 0)
-        .map(|(_, name)| *name);
+    let mask = lines.next().and_then(|line| line.first().copied()).unwrap_or_default();
+    let names = NAMES.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 0).map(|(_, name)| *name);
     let propagators = Propagators::from_names(names).expect("known names");
-    let mut headers = Headers::new(if mask & 0x40 == 0 {
-        Repeated::All
-    } else {
-        Repeated::Last
-    });
+    let mut headers = Headers::new(if mask & 0x40 == 0 { Repeated::All } else { Repeated::Last });
     let mut variables = Vec::new();
     for line in lines {
         let colon = line.iter().position(|&b| b == b':').unwrap_or(line.len());
@@ -39,9 +28,7 @@ fuzz_target!(|data: &[u8]| {
     for (name, _) in &variables {
         assert_eq!(&normalise(name), name);
         assert!(
-            name.bytes()
-                .all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
-                && !name.as_bytes()[0].is_ascii_digit()
+            name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_')) && !name.as_bytes()[0].is_ascii_digit()
         );
     }
 
@@ -51,14 +38,9 @@ fuzz_target!(|data: &[u8]| {
         propagators.extract(&variables.into_iter().collect::<Environment>(), None),
     ] {
         if let Some(context) = &found.context {
-            assert!(
-                context.is_valid()
-                    && context.remote
-                    && context.flags & !SpanContext::KNOWN_FLAGS == 0
-            );
+            assert!(context.is_valid() && context.remote && context.flags & !SpanContext::KNOWN_FLAGS == 0);
             assert!(context.trace_state.as_deref().is_none_or(|text| {
-                tracestate::TraceState::parse(text)
-                    .is_some_and(|state| state.as_str() == Some(text))
+                tracestate::TraceState::parse(text).is_some_and(|state| state.as_str() == Some(text))
             }));
             assert_eq!(found.deferred, None);
         }
@@ -69,10 +51,7 @@ fuzz_target!(|data: &[u8]| {
         let fields = propagators.fields();
         let left_out = propagators.inject(found.context.as_ref(), &entries, &mut |name, value| {
             assert!(fields.contains(&name) || name.starts_with("uberctx-"));
-            assert!(
-                value.bytes().all(|b| (0x20..=0x7e).contains(&b)),
-                "no line breaks, no text beyond ASCII"
-            );
+            assert!(value.bytes().all(|b| (0x20..=0x7e).contains(&b)), "no line breaks, no text beyond ASCII");
             sent.push(name, Some(&value));
         });
         let again = propagators.extract(&sent, None);
@@ -85,7 +64,5 @@ fuzz_target!(|data: &[u8]| {
     let found = propagators.extract(&headers, Some(&current)).context;
     let alone = propagators.extract(&headers, None).context;
     assert_eq!(found, Some(alone.unwrap_or(current)));
-    propagators.inject(None, &Baggage::new(), &mut |name, _| {
-        panic!("{name} set from nothing")
-    });
+    propagators.inject(None, &Baggage::new(), &mut |name, _| panic!("{name} set from nothing"));
 });

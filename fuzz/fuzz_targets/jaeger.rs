@@ -7,14 +7,10 @@ use ironspan::propagation::{Headers, Propagators, jaeger};
 use libfuzzer_sys::fuzz_target;
 
 fn accepts(value: &str) -> bool {
-    let hex = |text: &str, max: usize| {
-        (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
-    };
+    let hex = |text: &str, max: usize| (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     let id = |text: &str, max: usize| hex(text, max) && text.bytes().any(|b| b != b'0');
     match value.split(':').collect::<Vec<_>>()[..] {
-        [trace, span, _, flags] => {
-            value.len() <= 512 && id(trace, 32) && id(span, 16) && hex(flags, 2)
-        }
+        [trace, span, _, flags] => value.len() <= 512 && id(trace, 32) && id(span, 16) && hex(flags, 2),
         _ => false,
     }
 }

@@ -18,7 +18,8 @@ fuzz_target!(|data: &[u8]| {
     assert!(wait.is_none_or(|wait| wait <= MINUTE));
     let digits = text.trim();
     if !digits.is_empty() && digits.len() <= 64 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let read = digits.bytes().fold(0_u64, |sum, byte| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0')));
+        let read =
+            digits.bytes().fold(0_u64, |sum, byte| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0')));
         assert_eq!(wait, Some(Duration::from_secs(read.min(60))));
     } else if let Some(wait) = wait {
         // The same date, asked about later by the wait, is due.

@@ -12,9 +12,7 @@ fn accepts(value: &[u8]) -> bool {
     value.len() >= 55
         && value.len() <= 512
         && [2, 35, 52].iter().all(|&place| value[place] == b'-')
-        && [0..2, 3..35, 36..52, 53..55]
-            .into_iter()
-            .all(|range| lower_hex(&value[range]))
+        && [0..2, 3..35, 36..52, 53..55].into_iter().all(|range| lower_hex(&value[range]))
         && value[3..35].iter().any(|&b| b != b'0')
         && value[36..52].iter().any(|&b| b != b'0')
         && match &value[..2] {

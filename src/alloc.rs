@@ -39,6 +39,12 @@ pub fn is_low() -> bool {
     RESERVE.state.load(Relaxed) != 0
 }
 
+/// Whether the calling thread should do without more memory: [`is_low`], and it does not wait for it.
+#[must_use]
+pub fn is_scarce() -> bool {
+    is_low() && !PATIENT.try_with(Cell::get).unwrap_or(false)
+}
+
 /// Sets the reserve up. Without this, or without memory for it, there is none.
 pub fn provide() {
     static ONCE: Once = Once::new();

@@ -380,6 +380,9 @@ impl Engine {
                 builder.abort_span();
                 self.ledger.internal_error();
                 self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
+            } else if builder.abort_if_short() {
+                // Only where the caller does the collector's part: the collector waits for memory.
+                self.ledger.spans.lose(Loss::Dropped(DropReason::BufferFull), 1);
             }
             done.push(record);
             if done.len() == done.capacity() {

@@ -467,6 +467,19 @@ impl BatchBuilder {
         self.arena.truncate(self.current.start);
     }
 
+    /// Takes the span back that was finished last if there was no memory for the whole of it, and says whether.
+    pub fn abort_if_short(&mut self) -> bool {
+        if !self.arena.is_short() {
+            return false;
+        }
+        if self.sections.last().is_some_and(|sections| sections.start == self.current.start) {
+            self.sections.pop();
+            self.heads.pop();
+        }
+        self.abort_span();
+        true
+    }
+
     /// Seals the batch. `permit` is charged with its bytes.
     #[must_use]
     pub fn build(self, resource: Arc<Resource>, permit: Option<Permit>) -> Batch {

@@ -223,7 +223,7 @@ impl Tape {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, more: usize) -> bool {
-        self.short |= alloc::is_low() || self.bytes.try_reserve(more).is_err();
+        self.short |= alloc::is_scarce() || self.bytes.try_reserve(more).is_err();
         !self.short
     }
 

@@ -11,6 +11,7 @@ use prost::Message;
 
 use super::client::{Content, Reply};
 use super::compress::encoding_name;
+use super::json;
 use super::retry::{Class, classify, parse_retry_after};
 use crate::config::{OtlpConfig, Protocol};
 
@@ -100,15 +101,7 @@ fn partial_success(headers: &HeaderMap, body: &Bytes) -> Option<ExportTraceParti
     if !is_json(headers) {
         return ExportTraceServiceResponse::decode(body.clone()).ok()?.partial_success;
     }
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let partial = answer.get("partialSuccess")?;
-    // Proto3 JSON writes 64-bit integers as strings, and readers take numbers, too.
-    let rejected = partial.get("rejectedSpans").and_then(|count| match count {
-        serde_json::Value::String(digits) => digits.parse().ok(),
-        other => other.as_i64(),
-    });
-    let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default();
-    Some(ExportTracePartialSuccess { rejected_spans: rejected.unwrap_or(0), error_message: message.to_owned() })
+    json::read_partial_success(body)
 }
 
 /// `google.rpc.Status`, of which HTTP uses the message alone.

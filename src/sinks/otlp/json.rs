@@ -4,6 +4,7 @@
 //! Written here and not by the serde derives of `opentelemetry-proto`, which turn a NaN or an infinity into `null` and
 //! write every default value.
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Wire;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -18,6 +19,20 @@ pub fn to_json(data: &TracesData) -> Vec<u8> {
     let mut out = String::with_capacity(1024);
     object(&mut out, |out| out.list("resourceSpans", &data.resource_spans, resource_spans));
     out.into_bytes()
+}
+
+/// What a response in JSON says beyond success (OTLP specification, "Partial Success"): `None` when it says nothing, or is
+/// no JSON. Proto3 JSON writes 64-bit integers as strings, and readers take numbers, too.
+#[must_use]
+pub fn read_partial_success(body: &[u8]) -> Option<ExportTracePartialSuccess> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let partial = answer.get("partialSuccess")?;
+    let rejected = partial.get("rejectedSpans").and_then(|count| match count {
+        serde_json::Value::String(digits) => digits.parse().ok(),
+        other => other.as_i64(),
+    });
+    let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Some(ExportTracePartialSuccess { rejected_spans: rejected.unwrap_or(0), error_message: message.to_owned() })
 }
 
 /// The members of a JSON object that is being written.

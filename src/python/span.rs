@@ -746,6 +746,11 @@ impl Span {
         guard((), || slf.get().record_error(error, true));
     }
 
+    /// Makes the span current no more without ending it: what it returned is still to come, as a stream.
+    fn _leave(slf: &Bound<'_, Self>) {
+        guard((), || Self::leave_span(slf));
+    }
+
     /// Notes an outcome that no exception tells, without ending the span. What is an error already remains one.
     #[pyo3(signature = (outcome, /))]
     fn _mark(&self, outcome: &str) {
@@ -849,20 +854,29 @@ impl Span {
         {
             let state = span.hold();
             if state.phase == Phase::Ended {
-                return state.count_late();
+                let entered = state.entered.token.is_some();
+                state.count_late();
+                drop(state);
+                if entered {
+                    Self::leave_span(slf);
+                }
+                return;
             }
         }
         span.settle_stream(slf.py());
         if let Some(error) = error.filter(|error| !error.is_none()) {
             span.record_error(error, true);
         }
-        let entered = {
-            let mut state = span.hold();
-            if state.phase == Phase::Ended {
-                return state.count_late();
-            }
-            std::mem::take(&mut state.entered)
-        };
+        Self::leave_span(slf);
+        span.close_at(None, None);
+        super::after_end(slf.py());
+    }
+
+    /// The span is current no more; it stays open.
+    #[inline]
+    fn leave_span(slf: &Bound<'_, Self>) {
+        let span = slf.get();
+        let entered = span.take_entered();
         if entered.token.is_some()
             && let Some(kept) = current::leave(slf.as_any(), entered)
         {
@@ -870,8 +884,6 @@ impl Span {
             state.entered = kept;
             state.stray = true;
         }
-        span.close_at(None, None);
-        super::after_end(slf.py());
     }
 
     /// A time given by the caller: Unix nanoseconds as an integer. Anything else leaves a mark and counts as not given.

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from ironspan.testing import FinishedSpan
 
 #: What the conventions put in front of a step's own name.
-_OPERATIONS = ("invoke_agent ", "invoke_workflow ", "execute_tool ", "text_completion ", "retrieval ", "chat ")
+_OPERATIONS = (
+    "invoke_agent ",
+    "invoke_workflow ",
+    "execute_tool ",
+    "text_completion ",
+    "retrieval ",
+    "embeddings ",
+    "chat ",
+)
 
 
 def outline(spans: Iterable[FinishedSpan], *, sort: bool = False) -> str:

@@ -112,6 +112,14 @@ def test_end_inside_with_is_the_end(ironspan_trace: MemoryExporter) -> None:
         assert ironspan_trace.find("x").end_ns == 1_000_000_000
 
 
+def test_a_span_that_ended_inside_its_block_is_not_current_after_it(ironspan_trace: MemoryExporter) -> None:
+    with ironspan.span("outer") as outer:
+        with ironspan.span("early") as early:
+            early.end()
+        assert ironspan.current() is outer
+    assert not ironspan.current().recording
+
+
 def test_a_handle_that_goes_away_leaves_an_abandoned_span(ironspan_trace: MemoryExporter) -> None:
     ironspan.agent("a", input="question").start()
     done = ironspan_trace.find("invoke_agent a")

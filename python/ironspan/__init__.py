@@ -46,6 +46,7 @@ from ironspan._core import (
 )
 from ironspan._errors import ConfigError, IronspanError
 from ironspan._init import init
+from ironspan._instrument import instrument, uninstrument
 
 __all__ = [
     "UNSET",
@@ -66,22 +67,25 @@ __all__ = [
     "generation",
     "init",
     "inject",
+    "instrument",
     "retrieval",
     "scope",
     "shutdown",
     "span",
     "stats",
     "tool",
+    "uninstrument",
     "workflow",
 ]
 
 if TYPE_CHECKING:
     # A type checker would take any name for one that `__getattr__` finds.
     from ironspan import langchain as langchain
+    from ironspan import llamaindex as llamaindex
     from ironspan import testing as testing
 else:
     #: Submodules that are imported when they are first used: they import frameworks, or are for tests only.
-    _LAZY = ("langchain", "testing")
+    _LAZY = ("langchain", "llamaindex", "testing")
 
     def __getattr__(name: str) -> object:
         if name in _LAZY:

@@ -6,6 +6,8 @@
     ironspan.init()
     graph.invoke(state, config={"callbacks": [CallbackHandler()]})
 
+or, for every run of the program, ``ironspan.instrument("langchain")``.
+
 Needs ``langchain-core`` 0.3 or newer and nothing else of LangChain; tested with 0.3, 1.7 and 1.8, and with LangGraph
 0.6 and 1.2. On Python 3.10 LangGraph does not tell asynchronous nodes which run they belong to: there, spans that you
 open inside such a node stand beside it.
@@ -21,8 +23,9 @@ except ImportError as missing:
     ) from missing
 
 from ironspan.langchain import _ambient
+from ironspan.langchain._everywhere import instrument, uninstrument
 from ironspan.langchain._handler import CallbackHandler
 
-__all__ = ["CallbackHandler"]
+__all__ = ["CallbackHandler", "instrument", "uninstrument"]
 
 _ambient.install()

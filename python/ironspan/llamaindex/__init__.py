@@ -1,10 +1,9 @@
 """LlamaIndex: every call that its dispatcher announces becomes a span.
 
     import ironspan
-    import ironspan.llamaindex
 
     ironspan.init()
-    ironspan.llamaindex.instrument()
+    ironspan.instrument("llamaindex")
     index.as_query_engine().query("...")
 
 Needs ``llama-index-core`` 0.12 or newer. What only the old ``CallbackManager`` tells is not seen.

@@ -1,0 +1,50 @@
+"""The handler that LangChain adds to every run by itself, for programs that pass no callbacks.
+
+LangChain asks its configure hooks for a handler whenever a run begins. A hook cannot be taken back, so ours stays once
+it is there, and its handler listens or not.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from langchain_core.tracers.context import register_configure_hook
+
+from ironspan.langchain._handler import CallbackHandler
+
+__all__ = ["instrument", "uninstrument"]
+
+
+class _Everywhere(CallbackHandler):
+    """A handler that can be told not to listen."""
+
+    listens = False
+
+    @property
+    def ignore_chain(self) -> bool:
+        return not self.listens
+
+    ignore_agent = ignore_chat_model = ignore_custom_event = ignore_llm = ignore_retriever = ignore_retry = ignore_chain
+
+
+_handler = _Everywhere()
+_registered = False
+
+
+def instrument() -> None:
+    """Records every LangChain and LangGraph run from now on, without callbacks in the program. Twice does nothing more.
+
+    A run that has a handler of ours already is not given another one.
+    """
+    global _registered
+    _Everywhere.listens = True
+    if not _registered:
+        _registered = True
+        # The default holds in every context, of tasks and threads that exist already, too.
+        variable: ContextVar[CallbackHandler | None] = ContextVar("ironspan_everywhere", default=_handler)
+        register_configure_hook(variable, inheritable=True, handle_class=CallbackHandler)
+
+
+def uninstrument() -> None:
+    """Records no further run, unless the program passes a handler."""
+    _Everywhere.listens = False

@@ -150,6 +150,12 @@ def environment() -> dict[str, str]:
         "ironspan": _version("ironspan"),
         "opentelemetry-sdk": _version("opentelemetry-sdk"),
         "ddtrace": _version("ddtrace"),
+        "langchain-core": _version("langchain-core"),
+        "llama-index-core": _version("llama-index-core"),
+        "openinference-instrumentation-langchain": _version("openinference-instrumentation-langchain"),
+        "opentelemetry-instrumentation-langchain": _version("opentelemetry-instrumentation-langchain"),
+        "langfuse": _version("langfuse"),
+        "langsmith": _version("langsmith"),
     }
 
 

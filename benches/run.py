@@ -31,6 +31,7 @@ BENCHES = (
     "exit_time",
     "import_cost",
     "not_recorded",
+    "frameworks",
     "wheel_size",
 )
 

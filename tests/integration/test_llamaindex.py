@@ -6,17 +6,22 @@ import asyncio
 import gc
 import importlib.metadata
 import json
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import ironspan
 import ironspan.llamaindex
 import pytest
+from ironspan import _guard
+from ironspan._runs import RUNS
 from ironspan.langchain import CallbackHandler
+from ironspan.llamaindex._events import Events
+from ironspan.llamaindex._spans import Spans
 from langchain_core.runnables import RunnableLambda
 from llama_index.core import MockEmbedding, get_response_synthesizer
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -443,3 +448,60 @@ def test_instrumenting_twice_records_once_and_can_be_undone(spans):
         each for each in (*dispatcher.span_handlers, *dispatcher.event_handlers) if "ironspan" in type(each).__module__
     ]
     assert ours == []
+
+
+# Many and hostile
+
+
+def test_a_thousand_requests_leave_nothing_open_and_memory_flat(spans, memory, engine_of):
+    engine = engine_of()
+
+    def used() -> int:
+        gc.collect()
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    for _ in range(200):
+        engine.query("why?")
+    memory.clear()
+    before = used()
+    for _ in range(800):
+        engine.query("why?")
+        if len(spans()) > 1_000:
+            memory.clear()
+    memory.clear()
+    assert len(RUNS) == 0
+    assert used() - before < 5_000_000
+
+
+class Nameless(LLMMetadata):
+    """Metadata that fails where its name is asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "model_name":
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class Hostile(ScriptedModel):
+    """A model that cannot say what it is called."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return Nameless(is_function_calling_model=True)
+
+
+def test_a_model_that_cannot_name_itself_is_recorded_by_its_class(spans):
+    answer = Hostile().chat([ChatMessage(role="user", content="?")])
+    assert answer.message.content == "one two three"
+    assert only(spans(), "generation").attributes["gen_ai.request.model"] == "Hostile"
+
+
+def test_signals_that_make_no_sense_raise_nothing():
+    _guard.reraise = False
+    before = ironspan.stats()["internal_errors"]
+    handler = Spans()
+    handler.span_enter(id_=7, bound_args=None)  # type: ignore[arg-type]
+    handler.span_exit(id_="unknown", bound_args=None)  # type: ignore[arg-type]
+    handler.span_drop(id_="unknown", bound_args=None, err=None)  # type: ignore[arg-type]
+    Events().handle(None)
+    assert ironspan.stats()["internal_errors"] == before + 1

@@ -39,8 +39,9 @@ def test_no_block_is_overlooked() -> None:
 def test_block_runs(where: str, tmp_path: Path) -> None:
     code = BLOCKS[where]
     needed = {name for name in FRAMEWORKS if re.search(rf"^(?:from|import) {name}\b", code, re.MULTILINE)}
-    if "ironspan.langchain" in code:
-        needed.add("langchain_core")
+    for name, package in {"langchain": "langchain_core", "llamaindex": "llama_index"}.items():
+        if f"ironspan.{name}" in code or f'instrument("{name}")' in code:
+            needed.add(package)
     if missing := sorted(name for name in needed if find_spec(name) is None):
         pytest.skip(f"needs {', '.join(missing)}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "IRONSPAN_"))}

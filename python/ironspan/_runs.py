@@ -91,6 +91,8 @@ class RunTable:
         self, *, cap: int = _CAP, idle_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._open: dict[Hashable, Run] = {}
+        #: The open run under a key, or ``None``. The dict's own method: it is asked for every token of a stream.
+        self.get: Callable[[Hashable | None], Run | None] = self._open.get
         self._ended: OrderedDict[Hashable, Run] = OrderedDict()
         self._cap = cap
         self._idle_seconds = idle_seconds
@@ -99,10 +101,6 @@ class RunTable:
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def get(self, key: Hashable | None) -> Run | None:
-        """The open run under `key`."""
-        return self._open.get(key)
 
     def find(self, key: Hashable | None) -> Run | None:
         """The run under `key`, open or one of the last to end."""

@@ -154,8 +154,21 @@ class CallbackHandler(BaseCallbackHandler):
         )
         start.go(span)
 
+    def on_llm_new_token(self, token: Any = "", *_: Any, run_id: Any = None, chunk: Any = None, **kwargs: Any) -> None:
+        # Called for every token, and nearly always this is all there is to do; hence not through `harmless`. The
+        # defaults are there because a call that does not fit raises before the first line.
+        try:
+            run = RUNS.get(run_id.int)
+            if run is not None and run.content_seen:
+                run.chunks += 1
+                return
+        except Exception:
+            # An id of another kind: looked at below, where a failure is counted.
+            pass
+        self._first_token(token, run_id, chunk)
+
     @harmless
-    def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **kwargs: Any) -> None:
+    def _first_token(self, token: Any, run_id: Any, chunk: Any) -> None:
         run = RUNS.get(key_of(run_id))
         if run is not None:
             run.chunks += 1

@@ -284,8 +284,7 @@ impl Engine {
             return true;
         }
         let (exit, exited) = bounded(0);
-        let spawned = std::thread::Builder::new().name("ironspan-collect".to_owned()).spawn(move || {
-            crate::thread::begin();
+        let spawned = crate::thread::spawn("ironspan-collect", move || {
             self.collect();
             drop::<Sender<()>>(exit);
         });

@@ -97,10 +97,7 @@ impl<W: Writer + 'static> LocalSink<W> {
             return state.running;
         }
         let shared = Arc::clone(&self.0);
-        let spawned = std::thread::Builder::new().name(self.0.name.clone()).spawn(move || {
-            crate::thread::begin();
-            shared.run();
-        });
+        let spawned = crate::thread::spawn(&self.0.name, move || shared.run());
         match spawned {
             Ok(thread) => {
                 // Of the thread before only the handle is left, and dropping it costs nothing.

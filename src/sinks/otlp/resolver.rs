@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::thread::Builder;
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::oneshot;
@@ -36,8 +35,7 @@ impl Resolver {
         }
         let (answer, answered) = oneshot::channel();
         let under_way = Arc::clone(&self.under_way);
-        let started = Builder::new().name("ironspan-dns".to_owned()).spawn(move || {
-            crate::thread::begin();
+        let started = crate::thread::spawn("ironspan-dns", move || {
             let found = (name.as_str(), 0).to_socket_addrs();
             under_way.fetch_sub(1, Relaxed);
             // Nobody listens when the request has given up.

@@ -7,7 +7,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -90,10 +90,7 @@ impl OtlpWorker {
         }
         // The thread fetches the runtime itself: a thread that cannot be started would drop what it was given.
         let shared = Arc::clone(&self.0);
-        let thread = thread::Builder::new().name("ironspan-otlp".to_owned()).spawn(move || {
-            crate::thread::begin();
-            shared.run();
-        });
+        let thread = crate::thread::spawn("ironspan-otlp", move || shared.run());
         inner.thread = Some(thread?);
         inner.running = true;
         Ok(())

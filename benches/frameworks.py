@@ -102,6 +102,7 @@ def _tokens(handler: Any) -> dict[str, Callable[[int], None]]:
             return "talker"
 
         def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            # Every model has to have it; this bench only streams.
             raise NotImplementedError
 
         def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:

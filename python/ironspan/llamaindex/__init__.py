@@ -12,6 +12,7 @@ Needs ``llama-index-core`` 0.12 or newer. What only the old ``CallbackManager`` 
 from __future__ import annotations
 
 try:
+    # Older versions define it there, newer ones pass it on without saying so to type checkers.
     from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 except ImportError as missing:
     raise ImportError(

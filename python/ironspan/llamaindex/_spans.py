@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Hashable
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ class Call(Run):
 
     __slots__ = ("call_id", "cancelled", "entered", "kind", "streams", "turn")
 
-    def __init__(self, key: str, parent: str | None, span: Any, base: str) -> None:
+    def __init__(self, key: Hashable, parent: Hashable | None, span: Any, base: str) -> None:
         super().__init__(key, parent, span, base)
         #: Verb that stands for it; empty for one that is not shown.
         self.kind = ""
@@ -92,7 +92,7 @@ class Spans(BaseSpanHandler[Any]):
         call = calls(id_)
         if call is None:
             return
-        if call.kind == "generation" and inspect.isgenerator(result) | inspect.isasyncgen(result):
+        if call.kind == "generation" and (inspect.isgenerator(result) or inspect.isasyncgen(result)):
             # The closing event ends it; a generator that is dropped unread brings none.
             call.streams = True
             call.watch = weakref.ref(result, partial(RUNS._lost, id_))
@@ -171,7 +171,7 @@ class _Start:
         RUNS.open(call)
 
     def call(self, span: Any) -> Call:
-        call = Call(self.id, self.above.key if self.above is not None else None, span, self.base)  # type: ignore[arg-type]
+        call = Call(self.id, self.above.key if self.above is not None else None, span, self.base)
         call.agent = self.above.agent if self.above is not None else None
         return call
 
@@ -339,7 +339,7 @@ def open_rerank(id_: str, event: Any) -> None:
     query = _describe.text_of(event.query)
     given = {"query": query, "nodes": len(event.nodes), "top_n": event.top_n}
     span = ironspan.span(event.model_name or "rerank", kind="rerank", input=given)
-    call = Call(_rerank_key(id_), above.key if above is not None else None, span, _core._current_span_id())  # type: ignore[arg-type]
+    call = Call(_rerank_key(id_), above.key if above is not None else None, span, _core._current_span_id())
     call.kind, call.entered = "rerank", True
     span.__enter__()
     RUNS.open(call)

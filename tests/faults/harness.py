@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import receivers
+from tests.faults.machine import Machine
 
 __all__ = ["MODULES", "SCENARIOS", "Process", "Result", "Run", "Scenario", "identity", "load", "ms", "scenario", "us"]
 
@@ -83,9 +84,10 @@ def us(nanoseconds: float) -> str:
 
 @dataclass
 class Result:
-    """How an app ended. `code` is negative for a signal; `hung` if it had to be killed."""
+    """How an app ended. `code` is negative for a signal; `hung` if it had to be killed; `ended` is monotonic time."""
 
     code: int
+    ended: float
     exit_seconds: float
     hung: bool
     stdout: str
@@ -187,7 +189,7 @@ class Process:
         events = self.events()
         done = next((event["at"] for event in events if event["event"] == "done"), self._ended)
         out, err = (path.read_bytes().decode(errors="replace") for path in (self._out, self._err))
-        return Result(self.popen.returncode, self._ended - done, hung, out, err, events)
+        return Result(self.popen.returncode, self._ended, self._ended - done, hung, out, err, events)
 
 
 @dataclass
@@ -212,6 +214,7 @@ class Run:
     _receivers: list[receivers.Remote] = field(default_factory=list)
     _processes: list[Process] = field(default_factory=list)
     _made: int = 0
+    machine: Machine = field(default_factory=Machine)
 
     def pick(self, short: int, full: int) -> int:
         return full if self.full else short
@@ -265,7 +268,8 @@ class Run:
     ) -> Process:
         """Start an app: `work(app, **arguments)` in a process of its own."""
         command = [python, *flags, "-m", "tests.faults.app", work.__module__, work.__name__, json.dumps(arguments)]
-        process = Process(command, clean_environment() | dict(environment or {}), self.folder())
+        seen = {"FAULTS_MACHINE": self.machine.folder}
+        process = Process(command, clean_environment() | seen | dict(environment or {}), self.folder())
         self._processes.append(process)
         return process
 
@@ -297,6 +301,7 @@ class Run:
         on stderr.
         """
         result = process.result(timeout)
+        result.exit_seconds -= self.machine.stalled(result.ended - result.exit_seconds, result.ended)
         if result.hung:
             self.check("ends by itself", f"hung after {timeout:.0f} s: {_tail(result.stderr)}", "no hang", False)
         elif code is not None and result.code != code:
@@ -317,6 +322,7 @@ class Run:
         for receiver in self._receivers:
             if receiver.process.poll() is None:
                 receiver.close()
+        self.machine.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

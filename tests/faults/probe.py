@@ -3,8 +3,9 @@
 A thread that waited for a CPU did not wait for ironspan. Linux counts that wait per thread (`schedstat`, second field),
 so `Stopwatch` subtracts it. On a virtual machine there is a second thief: the hypervisor takes the CPU away (`steal` of
 /proc/stat; gaps of 100 ms were seen). That is subtracted from long samples in which the thread never gave up the CPU by
-itself, which it does for every lock, for the interpreter lock and for input and output. What remains is computing and
-blocking, and that is what the scenarios judge. On a quiet machine it is wall time.
+itself, which it does for every lock, for the interpreter lock and for input and output. From samples in which it did,
+what is subtracted is the standstill that `machine.Machine` saw from outside. What remains is computing and blocking,
+and that is what the scenarios judge. On a quiet machine it is wall time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.faults.machine import stalls, within
+
 __all__ = ["Memory", "Stopwatch", "descriptors", "open_network", "percentile", "task_names", "threads"]
 
 
@@ -23,6 +26,7 @@ _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # Samples from here on are checked for theft, and the counter of theft is read at least this often.
 _LONG_NS = 2_000_000
 _LOOK_NS = 50_000_000
+_SETTLE_SECONDS = 0.02
 
 
 class Stopwatch:
@@ -32,6 +36,7 @@ class Stopwatch:
         flags = os.O_RDONLY | os.O_CLOEXEC
         self._schedstat = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", flags)
         self._stat = os.open("/proc/stat", flags)
+        self._machine = os.environ.get("FAULTS_MACHINE")
         self._look()
 
     def queued_ns(self) -> int:
@@ -43,13 +48,25 @@ class Stopwatch:
         self._stolen = int(os.pread(self._stat, 200, 0).split()[8]) * _TICK_NS
         self._looked = time.perf_counter_ns()
 
-    def _without_theft(self, took: int, blocked: int) -> int:
-        """A sample of `took` ns; `blocked` is how often the thread had given up the CPU by itself when it began."""
+    def _without_theft(self, wall: int, queued: int, blocked: int) -> int:
+        """A sample that ends now: `wall` ns, `queued` of them spent waiting for a CPU.
+
+        `blocked` is how often the thread had given up the CPU by itself when it began.
+        """
+        took = max(0, wall - queued)
         if took < _LONG_NS:
             return took
+        end = time.perf_counter_ns()
         before = self._stolen
         self._look()
-        return took if _gave_up() != blocked else max(0, took - (self._stolen - before))
+        if _gave_up() == blocked:
+            return max(0, took - (self._stolen - before))
+        if self._machine is None:
+            return took
+        # The sleepers report when they wake, which may be a moment after this thread did.
+        time.sleep(_SETTLE_SECONDS)
+        stalled = within(stalls(self._machine), (end - wall) / 1e9, end / 1e9)
+        return max(0, wall - max(queued, int(stalled * 1e9)))
 
     def time(self, call: Callable[[], object]) -> int:
         """Nanoseconds `call` took, less what the machine took."""
@@ -59,7 +76,7 @@ class Stopwatch:
         began = time.perf_counter_ns()
         call()
         took = time.perf_counter_ns() - began
-        return self._without_theft(max(0, took - (self.queued_ns() - queued)), blocked)
+        return self._without_theft(took, self.queued_ns() - queued, blocked)
 
     def longest_gap(self, seconds: float, until: Callable[[], bool] = lambda: False) -> int:
         """Busy loop: the longest time in nanoseconds that this thread did not get to run its next instruction."""
@@ -73,7 +90,7 @@ class Stopwatch:
             # Below half a millisecond no gap matters; looking around each time would itself be the load.
             if gap > 500_000 or now - looked > _LOOK_NS:
                 waited = self.queued_ns()
-                worst = max(worst, self._without_theft(gap - (waited - queued), blocked))
+                worst = max(worst, self._without_theft(gap, waited - queued, blocked))
                 if until():
                     break
                 self._look()

@@ -46,21 +46,27 @@ def polite_retries(run: Run) -> None:
         )
         for number in range(8)
     ]
-    for app in apps:
-        run.finish(app, timeout=seconds + 30)
-    times: dict[str, list[float]] = {}
+    # Exit adds one attempt, in all processes at the same time because they end at the same time: it is no retry.
+    over = {str(number): run.finish(app, timeout=seconds + 30).one("done")["at"] for number, app in enumerate(apps)}
+    times: dict[str, list[float]] = {number: [] for number in over}
     for request in receiver.requests():
-        times.setdefault(request["headers"]["x-app"], []).append(request["at"])
-    # The exit adds one attempt of its own at the end; the minute is counted from each process's first request.
+        number = request["headers"]["x-app"]
+        if request["at"] < over[number]:
+            times[number].append(request["at"])
+    # The minute is counted from each process's first request.
     most = max(sum(at - found[0] <= 60 for at in found) for found in times.values())
-    run.check("processes that tried", len(times), "8", len(times) == 8)
+    tried = sum(bool(found) for found in times.values())
+    run.check("processes that tried", tried, "8", tried == 8)
     run.check("requests per process", most, "at most 12 in 60 s", most <= 12)
     retried = min(len(found) for found in times.values())
     run.check("fewest requests of a process", retried, "at least 3: it does retry", retried >= 3)
-    close = max(
-        sum(any(abs(a - b) < 0.05 for b in second) for a in first) for first, second in combinations(times.values(), 2)
-    )
-    run.check("two processes within 50 ms", close, "at most 3 times", close <= 3)
+    # The first attempt of each is no retry: the processes were started together. Timers that ran out while the machine
+    # stood still fire together when it goes on.
+    own = [[at for at in found[1:] if not run.machine.stalled(at - 0.05, at)] for found in times.values()]
+    close = max(sum(any(abs(a - b) < 0.05 for b in second) for a in first) for first, second in combinations(own, 2))
+    left_out = sum(len(found) - 1 for found in times.values()) - sum(map(len, own))
+    shown = f"{close}, {left_out} retries after a standstill left out"
+    run.check("two processes within 50 ms", shown, "at most 3 times", close <= 3)
 
 
 def one_bad(app: App, endpoint: str, spans: int, bad_at: int) -> None:

@@ -23,6 +23,7 @@ pub mod propagation;
 mod python;
 pub mod record;
 pub mod resolve;
+pub mod runs;
 pub mod sampling;
 pub mod semconv;
 pub mod sinks;

@@ -10,13 +10,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, final, overload, type_check_only
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "RUNS",
     "UNSET",
     "Attachment",
     "MemoryStore",
     "Report",
+    "Run",
+    "RunTable",
     "Span",
     "SpanContext",
     "__version__",
@@ -25,13 +28,12 @@ __all__ = [
     "_before_fork",
     "_capture",
     "_count_internal_error",
-    "_count_open_runs",
     "_current_span_id",
+    "_follow_langchain",
+    "_innermost_run",
     "_restore_context",
     "_restore_span",
-    "_run_idle_seconds",
     "_set_clock",
-    "_set_hint",
     "_set_incremental_ids",
     "_thread_propagation",
     "agent",
@@ -740,17 +742,133 @@ def configure(options: dict[str, Any], /) -> None:
         ConfigError: An option is wrong.
     """
 
+@disjoint_base
+class Run:
+    """One run of a callback framework, between the callback that begins it and the one that ends it.
+
+    Args:
+        key: The framework's id: any hashable. A UUID is known by its ``int``.
+        parent: Key of the run above, known to a table or not.
+        span: What stands for the run: a span, or a context.
+        base: Id of the span that was current where the run began: 16 hexadecimal digits, zeros for none.
+    """
+
+    def __new__(cls, key: object, parent: object, span: Span | SpanContext | None, base: str) -> Self: ...
+    @property
+    def key(self) -> Any: ...
+    @property
+    def parent(self) -> Any: ...
+    @property
+    def base(self) -> str: ...
+    #: The run's span, its context after the end. A run that is not shown has the span of the run above.
+    span: Span | SpanContext | None
+    #: Whether ``span`` stands for this run alone. Default true.
+    owns: bool
+    #: Name of the agent in whose turn this run takes place.
+    agent: str | None
+    metadata: dict[str, Any] | None
+    #: Whether a run below paused to be resumed later.
+    interrupted: bool
+    #: Conversation, for the root of a run.
+    thread: str | None
+    #: Chunks of a model's stream, and whether one of them had content.
+    chunks: int
+    content_seen: bool
+    #: Kept for as long as the run is open: a weak reference whose callback ends the run.
+    watch: Any
+
+@final
+class RunTable:
+    """The open runs, bounded in number and in idle time, and the contexts of the last 1,024 that ended.
+
+    A run leaves by one of four doors: its end callback; the death of the framework's own run id object, which lives
+    exactly as long as the run; the idle limit; the cap. The last three end its span as cancelled or abandoned.
+
+    Args:
+        cap: Open runs at most; the quietest eighth is given up when there is no room. Default 10,000.
+        idle_seconds: Seconds without a callback after which a run is given up. Default: the configured limit.
+        clock: Seconds, as ``time.monotonic``. Default: that of the system.
+    """
+
+    def __new__(
+        cls, *, cap: int | None = None, idle_seconds: float | None = None, clock: Callable[[], float] | None = None
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    def get(self, key: object, /) -> Run | None:
+        """The open run of that key. Raises ``TypeError`` when it is not hashable."""
+
+    def find(self, key: object, /) -> Run | None:
+        """The run of that key, open or one of the last to end."""
+
+    def ancestry(self, run: Run, /) -> list[Run]:
+        """The run and those above it, nearest first, 1,000 at most."""
+
+    def open(self, run: Run, run_id: object = None, /) -> None:
+        """Enters a run that has begun. The death of the object ``run_id`` ends it as cancelled."""
+
+    def begin(
+        self,
+        verb: str,
+        subject: object,
+        run_id: object,
+        parent_run_id: object,
+        tags: object,
+        metadata: object,
+        /,
+        **payload: object,
+    ) -> Run | None:
+        """Begins a run of LangChain: finds where it belongs, starts its span, enters it.
+
+        Args:
+            verb: Name of the function for the span. A ``workflow`` that is no root becomes a ``span``, and both become
+                an ``agent`` where the metadata says so.
+            subject: The first argument of that function.
+            run_id: The framework's id.
+            parent_run_id: The id of the run above.
+            tags: The run's tags, in a list, tuple or set.
+            metadata: The run's metadata, in a dict.
+            payload: Keyword arguments of the function.
+
+        Returns:
+            The run; ``None`` when it has begun already, or the framework asks not to show it.
+        """
+
+    def chunk(self, key: object, /) -> bool:
+        """Counts a chunk of the run's stream. False as long as none with content has come."""
+
+    def close(self, key: object, /) -> Run | None:
+        """Takes out the run that ended; its span is the caller's to end, by ``finish``."""
+
+    def finish(self, run: Run, outcome: str = "ok", /) -> None:
+        """Ends the span of a run that has left the table, and remembers its context.
+
+        Args:
+            run: The run.
+            outcome: ``ok`` (also for an error that is on the span already), ``cancelled``, ``interrupted``,
+                ``abandoned``.
+        """
+
+    def sweep(self) -> None:
+        """Gives up the runs in which, and below which, nothing happened for the idle limit."""
+
+    def forget(self) -> None:
+        """Drops every open run without ending its span: after a fork they are the parent process's to end."""
+
+    def _lost(self, key: object, reference: object, /) -> None: ...
+
+#: The runs of this process.
+RUNS: RunTable
+
 def _after_fork_in_parent() -> None: ...
 def _at_exit() -> None: ...
 def _before_fork() -> None: ...
 def _capture() -> Attachment | None: ...
 def _restore_span(context: SpanContext) -> Span: ...
-def _set_hint(variables: list[Any], nearest: Callable[[str], Any], /) -> None: ...
+def _follow_langchain(config: Any, body: Any, /) -> None: ...
+def _innermost_run() -> Run | None: ...
 def _current_span_id() -> str: ...
 def _count_internal_error(what: object = None, /) -> None: ...
-def _count_open_runs(change: int, /) -> None: ...
 def _restore_context(headers: object) -> SpanContext: ...
-def _run_idle_seconds() -> float: ...
 def _set_clock(unix_nano: int | None, /) -> None: ...
 def _set_incremental_ids(first: int | None, /) -> None: ...
 def _thread_propagation() -> bool: ...

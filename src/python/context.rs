@@ -431,7 +431,9 @@ pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let found = guard(None, || {
         let object = super::current::settled(py);
         let own = object.as_ref().map_or_else(Ambient::default, Ambient::of);
-        if let Some(nearer) = super::hint::nearer(py, &own).filter(|nearer| nearer.cast::<Span>().is_ok()) {
+        if let Some(nearer) =
+            super::runs::nearest::nearer_object(py, &own).filter(|nearer| nearer.cast::<Span>().is_ok())
+        {
             return Some(nearer);
         }
         let object = object?;

@@ -286,19 +286,6 @@ pub(crate) fn _count_internal_error(what: Option<&Bound<'_, PyAny>>) {
     PROCESS.internal_error();
 }
 
-/// Adds to the gauge of open framework runs.
-#[pyfunction]
-#[pyo3(signature = (change, /))]
-pub(crate) fn _count_open_runs(change: i64) {
-    PROCESS.open_runs.fetch_add(change, Relaxed);
-}
-
-/// Seconds after which an abandoned framework run is ended.
-#[pyfunction]
-pub(crate) fn _run_idle_seconds(py: Python<'_>) -> f64 {
-    settings::get(py).config.run_idle.as_secs_f64()
-}
-
 /// Whether threads and executors inherit the current span.
 #[pyfunction]
 pub(crate) fn _thread_propagation(py: Python<'_>) -> bool {

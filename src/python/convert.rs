@@ -74,6 +74,13 @@ pub(crate) enum Written {
     LeftOut,
 }
 
+impl Written {
+    /// What came of writing several values into one.
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::Whole && other == Self::Whole { Self::Whole } else { Self::Shortened }
+    }
+}
+
 /// Appends `value` to `tape`, as much of it as fits under the span's byte limit.
 pub(crate) fn write(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Written {
     write_within(value, tape, span_bytes())

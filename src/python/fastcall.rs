@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyCFunction, PyString, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyString, PyTuple};
 
 use crate::alloc;
 use crate::engine::{self, Engine};
@@ -352,6 +352,27 @@ fn sort<'a, 'py>(
         PyTypeError::new_err(format!("{}() missing 1 required positional argument: '{}'", verb.name, verb.subject))
     })?;
     Ok((subject, matched))
+}
+
+/// The span of a verb by its name, for callers in Rust: the keywords in a dict, and more beside it. A keyword that the
+/// verb does not know is left out.
+pub(crate) fn begin_verb<'py>(
+    py: Python<'py>,
+    verb: &str,
+    subject: &Bound<'py, PyAny>,
+    keywords: Option<&Bound<'py, PyDict>>,
+    more: &[(Target, Bound<'py, PyAny>)],
+) -> PyResult<Bound<'py, PyAny>> {
+    let found = VERBS.iter().enumerate().find(|(_, known)| known.name == verb);
+    let (Some((index, verb)), Some(tables)) = (found, TABLES.get(py)) else { return super::noop(py) };
+    let Some(table) = tables.get(index) else { return super::noop(py) };
+    let mut given = more.to_vec();
+    for (name, value) in keywords.into_iter().flatten() {
+        let target = table.keywords.iter().find(|(known, _)| same_name(&name, known.bind(py)));
+        given.extend(target.map(|(_, target)| (*target, value)));
+    }
+    let matched: Vec<_> = given.iter().map(|(target, value)| (*target, value.as_borrowed())).collect();
+    begin(py, index, verb, subject, &matched)
 }
 
 /// The span of a call whose arguments are in order.

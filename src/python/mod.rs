@@ -12,12 +12,12 @@ mod exception;
 mod fastcall;
 mod frame;
 mod guard;
-mod hint;
 mod memory;
 mod methods;
 mod options;
 mod ready;
 mod report;
+mod runs;
 mod settings;
 mod span;
 
@@ -78,7 +78,7 @@ fn build_engine(py: Python<'_>) -> Option<&'static Engine> {
 /// Parent and scope for a span that starts here, when the variable holds `object`.
 #[inline]
 fn ambient_of(py: Python<'_>, object: Option<&Bound<'_, PyAny>>) -> Ambient {
-    hint::refine(py, object.map_or_else(Ambient::default, Ambient::of))
+    runs::nearest::refine(py, object.map_or_else(Ambient::default, Ambient::of))
 }
 
 /// Parent and scope for a span that starts here.
@@ -130,14 +130,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(control::_before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(control::_after_fork_in_parent, module)?)?;
     module.add_function(wrap_pyfunction!(control::_count_internal_error, module)?)?;
-    module.add_function(wrap_pyfunction!(control::_count_open_runs, module)?)?;
-    module.add_function(wrap_pyfunction!(control::_run_idle_seconds, module)?)?;
     module.add_function(wrap_pyfunction!(control::_thread_propagation, module)?)?;
     module.add_function(wrap_pyfunction!(memory::_set_clock, module)?)?;
     module.add_function(wrap_pyfunction!(memory::_set_incremental_ids, module)?)?;
     module.add_function(wrap_pyfunction!(context::_capture, module)?)?;
-    module.add_function(wrap_pyfunction!(hint::_set_hint, module)?)?;
-    module.add_function(wrap_pyfunction!(hint::_current_span_id, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::nearest::_current_span_id, module)?)?;
+    runs::init(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

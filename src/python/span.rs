@@ -177,7 +177,7 @@ impl Span {
 
     /// Starts the span under `around` and says whether it did (not twice, and not when there is nothing to record).
     #[inline]
-    fn start_under(&self, py: Python<'_>, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
+    pub(crate) fn start_under(&self, py: Python<'_>, around: impl FnOnce() -> Ambient, time: Option<u64>) -> bool {
         let named = match std::mem::replace(&mut self.hold().parent, Parent::Ambient) {
             Parent::Ambient => None,
             Parent::Named(named) => Some(*named),
@@ -256,7 +256,7 @@ impl Span {
         }
     }
 
-    fn is_recording(&self) -> bool {
+    pub(crate) fn is_recording(&self) -> bool {
         self.hold().record.is_some()
     }
 
@@ -288,6 +288,11 @@ impl Span {
             record.tape.truncate(start);
         }
         self.put_aside(key, value, limit);
+    }
+
+    /// Adds an entry whose value has been written aside.
+    pub(crate) fn add(&self, key: Key, aside: &Tape, written: Written) {
+        self.with_record(|record| append(record, Label::Known(key), written, aside));
     }
 
     /// Writes a value whose reading may run code of the user's beside the tape, and appends it then.
@@ -432,7 +437,7 @@ fn hand_over(record: Box<Record>) {
 }
 
 /// Any object as text without running code of the user's: strings as they are, anything else by its JSON form.
-fn lenient_text(value: &Bound<'_, PyAny>) -> String {
+pub(crate) fn lenient_text(value: &Bound<'_, PyAny>) -> String {
     if let Ok(text) = value.cast::<PyString>() {
         return convert::text(text).to_str().into_owned();
     }
@@ -767,12 +772,7 @@ impl Span {
     /// Ends the span with an outcome that no exception tells: cancelled, interrupted, abandoned.
     #[pyo3(signature = (outcome, /))]
     fn _end_as(slf: &Bound<'_, Self>, outcome: &str) {
-        guard((), || {
-            let outcome = outcome_of_word(outcome);
-            slf.get().settle_stream(slf.py());
-            slf.get().close_at(Some(outcome), None);
-            super::after_end(slf.py());
-        });
+        guard((), || Self::end_span(slf, outcome));
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -825,6 +825,14 @@ impl Span {
             Ok(key) => self.put(Label::Text(convert::text(key)), value),
             Err(_) => self.put(Label::Text(Text::utf8(&lenient_text(key))), value),
         }
+    }
+
+    /// `span.end()`, and `span._end_as(outcome)` for another outcome than `ok`.
+    pub(crate) fn end_span(slf: &Bound<'_, Self>, outcome: &str) {
+        let outcome = if outcome == "ok" { None } else { Some(outcome_of_word(outcome)) };
+        slf.get().settle_stream(slf.py());
+        slf.get().close_at(outcome, None);
+        super::after_end(slf.py());
     }
 
     /// `span.__enter__()`.

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ironspan import Span
+from ironspan._runs import RUNS
 from ironspan.langchain import CallbackHandler
-from ironspan.langchain._describe import agent_of, outcome_of, tags_of
+from ironspan.langchain._describe import outcome_of
 from ironspan.langchain._model import model_of
 from ironspan.testing import FinishedSpan
 from langchain_core.documents import Document
@@ -246,20 +248,42 @@ def test_documents_keep_id_score_content_and_metadata(spans: Spans):
     ]
 
 
-def test_step_marks_of_the_frameworks_are_no_tags():
-    assert tags_of(["mine", "seq:step:2", "graph:step:1", "map:key:left", "langsmith:hidden", 7]) == ("mine", "7")
-    assert tags_of("text") == ()
+def test_step_marks_of_the_frameworks_are_no_tags(spans: Spans) -> None:
+    handler = CallbackHandler()
+    marks = ["mine", "seq:step:2", "graph:step:1", "map:key:left", "langsmith:nostream", 7]
+    for tags in (marks, "text"):
+        run_id = uuid.uuid4()
+        handler.on_chain_start({}, {}, run_id=run_id, tags=tags)  # type: ignore[arg-type]
+        handler.on_chain_end({}, run_id=run_id)
+    assert [span.attributes.get("ironspan.tags") for span in spans()] == [["mine", "7"], None]
 
 
-def test_agent_is_told_where_its_mark_first_appears():
+def turn(name: str, tags: list[str], metadata: dict[str, Any], above: dict[str, Any], agent: str | None) -> Any:
+    """The agent of a run below one of `agent` with the metadata `above`, and whether it is a turn of its own."""
+    handler, outer, inner = CallbackHandler(), uuid.uuid4(), uuid.uuid4()
+    handler.on_chain_start({}, {}, run_id=outer, metadata=above)
+    root = RUNS.get(outer)
+    assert root is not None
+    root.agent = agent
+    handler.on_chain_start({}, {}, run_id=inner, parent_run_id=outer, name=name, tags=tags, metadata=metadata)
+    run = RUNS.get(inner)
+    assert run is not None
+    assert isinstance(run.span, Span)
+    found = run.agent, run.span.kind == "agent"
+    handler.on_chain_end({}, run_id=inner)
+    handler.on_chain_end({}, run_id=outer)
+    return found
+
+
+def test_agent_is_told_where_its_mark_first_appears(spans: Spans) -> None:
     marked = {"lc_agent_name": "a"}
-    assert agent_of("a", [], marked, {}, None) == ("a", True)
-    assert agent_of("step", [], marked, marked, "a") == ("a", False)
-    assert agent_of("a", ["graph:step:1"], marked, {}, None) == (None, False)
-    assert agent_of("a", [], marked, marked, "a") == ("a", True)
-    assert agent_of("AgentExecutor", [], {}, {}, None) == ("AgentExecutor", True)
-    assert agent_of("deep", [], {"ls_agent_type": "subagent"}, {"ls_agent_type": "root"}, "top") == ("deep", True)
-    assert agent_of("plain", [], {}, {}, None) == (None, False)
+    assert turn("a", [], marked, {}, None) == ("a", True)
+    assert turn("step", [], marked, marked, "a") == ("a", False)
+    assert turn("a", ["graph:step:1"], marked, {}, None) == (None, False)
+    assert turn("a", [], marked, marked, "a") == ("a", True)
+    assert turn("AgentExecutor", [], {}, {}, None) == ("AgentExecutor", True)
+    assert turn("deep", [], {"ls_agent_type": "subagent"}, {"ls_agent_type": "root"}, "top") == ("deep", True)
+    assert turn("plain", [], {}, {}, None) == (None, False)
 
 
 def test_control_flow_is_told_by_class_name():

@@ -9,7 +9,7 @@ from typing import Any
 import ironspan
 import pytest
 from ironspan import _guard
-from ironspan._runs import NO_SPAN_ID, Run, RunTable, finish, key_of
+from ironspan._runs import NO_SPAN_ID, Run, RunTable
 from ironspan.testing import MemoryExporter
 
 
@@ -40,7 +40,7 @@ def begin(table: RunTable, key: Any, parent: Any = None, run_id: Any = None) -> 
 def end(table: RunTable, key: Any) -> None:
     run = table.close(key)
     assert run is not None
-    finish(run, table=table)
+    table.finish(run)
 
 
 def statuses(memory: MemoryExporter) -> dict[str, str]:
@@ -81,7 +81,7 @@ def test_idle_run_is_ended_and_one_with_work_below_it_is_not(memory):
 
 def test_run_ends_as_cancelled_when_the_frameworks_id_dies(memory):
     table, run_id = RunTable(), uuid.uuid4()
-    begin(table, key_of(run_id), run_id=run_id)
+    begin(table, run_id.int, run_id=run_id)
     name = str(run_id.int)
     del run_id
     gc.collect()
@@ -91,8 +91,8 @@ def test_run_ends_as_cancelled_when_the_frameworks_id_dies(memory):
 
 def test_ended_run_is_not_ended_again_by_its_id(memory):
     table, run_id = RunTable(), uuid.uuid4()
-    begin(table, key_of(run_id), run_id=run_id)
-    end(table, key_of(run_id))
+    begin(table, run_id.int, run_id=run_id)
+    end(table, run_id.int)
     name = str(run_id.int)
     del run_id
     gc.collect()

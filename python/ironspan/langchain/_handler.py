@@ -15,10 +15,9 @@ from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-import ironspan
-from ironspan import Span, SpanContext, _core
+from ironspan import Span
 from ironspan._guard import harmless
-from ironspan._runs import NO_SPAN_ID, RUNS, Run, finish, key_of
+from ironspan._runs import RUNS, Run
 from ironspan.langchain import _ambient, _describe, _interrupts, _model
 
 __all__ = ["CallbackHandler"]
@@ -63,27 +62,13 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         name = _describe.name_of(serialized, kwargs.get("name"), "chain")
-        start = _Start.of(run_id, parent_run_id, tags, metadata)
-        if start is None:
-            return
-        if _describe.is_hidden(tags):
-            start.hide()
-            return
-        agent, is_agent = _describe.agent_of(name, tags, start.metadata, start.metadata_above, start.agent)
-        common = start.common()
-        span: Span
-        if is_agent and agent is not None:
-            role = start.metadata.get("agent.role")
-            span = ironspan.agent(agent, role=role if isinstance(role, str) else None, input=inputs, **common)
-        elif start.is_root and kwargs.get("run_type") in (None, "chain"):
-            span = ironspan.workflow(name, input=inputs, **common)
-        else:
-            span = ironspan.span(name, input=inputs, **common)
-        start.go(span).agent = agent
+        # Every kind of runnable brings its runs here; only a chain at the top is a workflow.
+        verb = "workflow" if kwargs.get("run_type") in (None, "chain") else "span"
+        _begin(verb, name, run_id, parent_run_id, tags, metadata, input=inputs)
 
     @harmless
     def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
-        run = RUNS.close(key_of(run_id))
+        run = RUNS.close(run_id)
         if run is not None:
             try:
                 if run.owns:
@@ -92,7 +77,7 @@ class CallbackHandler(BaseCallbackHandler):
                     if run.interrupted and run.thread is not None:
                         _interrupts.keep(run.thread, _span(run).context)
             finally:
-                finish(run, "interrupted" if run.interrupted else "ok", table=RUNS)
+                RUNS.finish(run, "interrupted" if run.interrupted else "ok")
 
     @harmless
     def on_chain_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
@@ -139,61 +124,57 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: Any,
         kwargs: dict[str, Any],
     ) -> None:
-        start = _Start.of(run_id, parent_run_id, tags, metadata)
-        if start is None:
-            return
         given = kwargs.get("invocation_params")
         params = given if isinstance(given, dict) else _NOTHING
+        known = metadata if isinstance(metadata, dict) else _NOTHING
         name = _describe.name_of(serialized, kwargs.get("name"), "model")
         one = isinstance(prompts, list) and len(prompts) == 1
-        span = ironspan.generation(
-            _model.model_of(start.metadata, params, serialized, name),
+        _begin(
+            "generation",
+            _model.model_of(known, params, serialized, name),
+            run_id,
+            parent_run_id,
+            tags,
+            metadata,
             messages=prompts[0] if one else prompts,
-            params=_model.params_of(start.metadata, params, kind),
-            **start.common(),
+            params=_model.params_of(known, params, kind),
         )
-        start.go(span)
 
     def on_llm_new_token(self, token: Any = "", *_: Any, run_id: Any = None, chunk: Any = None, **kwargs: Any) -> None:
         # Called for every token, and nearly always this is all there is to do; hence not through `harmless`. The
         # defaults are there because a call that does not fit raises before the first line.
         try:
-            run = RUNS.get(run_id.int)
-            if run is not None and run.content_seen:
-                run.chunks += 1
+            if RUNS.chunk(run_id):
                 return
         except Exception:
-            # An id of another kind: looked at below, where a failure is counted.
+            # An id that is none: looked at below, where a failure is counted.
             pass
         self._first_token(token, run_id, chunk)
 
     @harmless
     def _first_token(self, token: Any, run_id: Any, chunk: Any) -> None:
-        run = RUNS.get(key_of(run_id))
-        if run is not None:
-            run.chunks += 1
-            # A first chunk may carry a role and no content; what a reader waits for is content.
-            if not run.content_seen and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
-                run.content_seen = True
-                _span(run)._first_chunk()
+        run = RUNS.get(run_id)
+        # A first chunk may carry a role and no content; what a reader waits for is content.
+        if run is not None and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
+            run.content_seen = True
+            _span(run)._first_chunk()
 
     @harmless
     def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
-        run = RUNS.get(key_of(run_id))
-        if run is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
-            run.chunks += 1
-            if not run.content_seen:
+        if isinstance(event, dict) and event.get("event") == "content-block-delta" and not RUNS.chunk(run_id):
+            run = RUNS.get(run_id)
+            if run is not None:
                 run.content_seen = True
                 _span(run)._first_chunk()
 
     @harmless
     def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
-        run = RUNS.close(key_of(run_id))
+        run = RUNS.close(run_id)
         if run is not None:
             try:
                 _answer(run, response)
             finally:
-                finish(run, table=RUNS)
+                RUNS.finish(run)
 
     @harmless
     def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
@@ -214,27 +195,24 @@ class CallbackHandler(BaseCallbackHandler):
         inputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        start = _Start.of(run_id, parent_run_id, tags, metadata)
-        if start is None:
-            return
         own = serialized if isinstance(serialized, dict) else _NOTHING
         description = own.get("description")
         call_id = kwargs.get("tool_call_id")
-        common = start.common()
-        if start.agent is not None:
-            common["attributes"]["gen_ai.agent.name"] = start.agent
-        span = ironspan.tool(
+        _begin(
+            "tool",
             _describe.name_of(serialized, own.get("name"), kwargs.get("name") or "tool"),
+            run_id,
+            parent_run_id,
+            tags,
+            metadata,
             arguments=input_str if inputs is None else inputs,
             call_id=call_id if isinstance(call_id, str) else None,
             description=description if isinstance(description, str) else None,
-            **common,
         )
-        start.go(span)
 
     @harmless
     def on_tool_end(self, output: Any, *, run_id: Any, **kwargs: Any) -> None:
-        run = RUNS.close(key_of(run_id))
+        run = RUNS.close(run_id)
         if run is not None:
             try:
                 span = _span(run)
@@ -247,7 +225,7 @@ class CallbackHandler(BaseCallbackHandler):
                     # The tool failed and was told to answer the model with its error.
                     span.error(str(getattr(output, "content", "tool error")))
             finally:
-                finish(run, table=RUNS)
+                RUNS.finish(run)
 
     @harmless
     def on_tool_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
@@ -267,26 +245,19 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        start = _Start.of(run_id, parent_run_id, tags, metadata)
-        if start is None:
-            return
-        common = start.common()
-        for key in ("ls_vector_store_provider", "ls_embedding_provider", "ls_embedding_model"):
-            if isinstance(value := start.metadata.get(key), str):
-                common["attributes"][f"langchain.{key[3:]}"] = value
-        span = ironspan.retrieval(
-            query, source=_describe.name_of(serialized, kwargs.get("name"), "retriever"), **common
-        )
-        _ambient.enter_body(start.go(span))
+        source = _describe.name_of(serialized, kwargs.get("name"), "retriever")
+        run = _begin("retrieval", query, run_id, parent_run_id, tags, metadata, source=source)
+        if run is not None:
+            _ambient.enter_body(run)
 
     @harmless
     def on_retriever_end(self, documents: Any, *, run_id: Any, **kwargs: Any) -> None:
-        run = RUNS.close(key_of(run_id))
+        run = RUNS.close(run_id)
         if run is not None:
             try:
                 _span(run).documents(documents)
             finally:
-                finish(run, table=RUNS)
+                RUNS.finish(run)
 
     @harmless
     def on_retriever_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
@@ -321,79 +292,15 @@ class CallbackHandler(BaseCallbackHandler):
         _note(run_id, lambda span: span.event(str(name), data=data))
 
 
-class _Start:
-    """The start of one run: where it belongs, and what every kind of span is given."""
-
-    __slots__ = ("above", "base", "key", "metadata", "orphan", "parent", "run_id", "tags")
-
-    def __init__(self, run_id: Any, key: Any, parent_run_id: Any, tags: Any, metadata: Any) -> None:
-        self.run_id, self.key, self.tags = run_id, key, tags
-        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else _NOTHING
-        self.base = _core._current_span_id()
-        #: Named only where it is not what is current in this context anyway, which knows the scopes around the code.
-        self.parent: Span | SpanContext | None = None
-        self.above = RUNS.find(key_of(parent_run_id)) if parent_run_id is not None else None
-        self.orphan = parent_run_id is not None and self.above is None
-        if self.above is None:
-            # A run that LangChain calls a root may still be started inside another run's code.
-            self.above = _ambient.innermost_run()
-        elif not _ambient.is_ambient_below(self.above, self.base):
-            self.parent = self.above.span
-
-    @classmethod
-    def of(cls, run_id: Any, parent_run_id: Any, tags: Any, metadata: Any) -> _Start | None:
-        """The start, or ``None`` when another handler has seen it already."""
-        key = key_of(run_id)
-        return None if RUNS.get(key) is not None else cls(run_id, key, parent_run_id, tags, metadata)
-
-    @property
-    def agent(self) -> str | None:
-        """The agent in whose turn the run above takes place."""
-        return self.above.agent if self.above is not None else None
-
-    @property
-    def is_root(self) -> bool:
-        """Whether no run is above this one."""
-        return self.above is None and not self.orphan
-
-    @property
-    def metadata_above(self) -> dict[str, Any]:
-        """The metadata of the run above."""
-        return (self.above.metadata if self.above is not None else None) or _NOTHING
-
-    def common(self) -> dict[str, Any]:
-        """Arguments for every verb."""
-        attributes = _describe.attributes_of(self.tags, self.metadata, self.metadata_above)
-        if self.orphan:
-            attributes["ironspan.orphan"] = True
-        common: dict[str, Any] = {"attributes": attributes, "tags": _describe.tags_of(self.tags)}
-        if self.parent is not None:
-            common["parent"] = self.parent
-        return common
-
-    def go(self, span: Span) -> Run:
-        """Starts the span and enters the run."""
-        run = self._run(span)
-        if self.is_root:
-            run.thread = _describe.conversation_of(self.metadata)
-            if (paused := _interrupts.resumed(run.thread)) is not None:
-                span.link(paused, role="resumes")
-        span.start()
-        RUNS.open(run, self.run_id)
-        return run
-
-    def hide(self) -> None:
-        """Enters a run that is not shown: what is below it hangs below what it would have hung below itself."""
-        nearest = ironspan.current() if self.parent is None else self.parent
-        run = self._run(nearest if nearest.span_id != NO_SPAN_ID else None)
-        run.owns = False
-        RUNS.open(run, self.run_id)
-
-    def _run(self, span: Span | SpanContext | None) -> Run:
-        run = Run(self.key, self.above.key if self.above is not None else None, span, self.base)
-        run.metadata = self.metadata
-        run.agent = self.agent
-        return run
+def _begin(
+    verb: str, subject: Any, run_id: Any, parent_run_id: Any, tags: Any, metadata: Any, **payload: Any
+) -> Run | None:
+    """Begins a run; `None` when another handler has done so, or it is not shown."""
+    run = RUNS.begin(verb, subject, run_id, parent_run_id, tags, metadata, **payload)
+    # Only the root of a conversation's run has its name.
+    if run is not None and run.thread is not None and (paused := _interrupts.resumed(run.thread)) is not None:
+        _span(run).link(paused, role="resumes")
+    return run
 
 
 def _span(run: Run) -> Span:
@@ -402,7 +309,7 @@ def _span(run: Run) -> Span:
 
 
 def _note(run_id: Any, record: Callable[[Span], object]) -> None:
-    run = RUNS.get(key_of(run_id))
+    run = RUNS.get(run_id)
     if run is not None and isinstance(run.span, Span):
         record(run.span)
 
@@ -423,7 +330,7 @@ def _answer(run: Run, response: Any) -> None:
 
 
 def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
-    run = RUNS.close(key_of(run_id))
+    run = RUNS.close(run_id)
     if run is None:
         return
     outcome = _describe.outcome_of(error)
@@ -440,4 +347,4 @@ def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
         elif outcome in ("interrupted", "ok"):
             _span(run).output(error.args[0] if error.args else None)
     finally:
-        finish(run, "ok" if outcome == "error" else outcome, table=RUNS)
+        RUNS.finish(run, "ok" if outcome == "error" else outcome)

@@ -22,7 +22,7 @@ _paused: OrderedDict[str, SpanContext] = OrderedDict()
 
 def mark_above(run: Run) -> None:
     """Tells the run above that something below it paused."""
-    above = RUNS.get(run.parent)
+    above = None if run.parent is None else RUNS.get(run.parent)
     if above is not None:
         above.interrupted = True
 

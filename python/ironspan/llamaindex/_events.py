@@ -8,7 +8,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 
 from ironspan import Span
 from ironspan._guard import harmless
-from ironspan._runs import RUNS, finish
+from ironspan._runs import RUNS
 from ironspan.llamaindex._spans import Call, calls, close_rerank, fail, open_rerank
 
 __all__ = ["Events"]
@@ -69,7 +69,7 @@ def _end(call: Call, response: Any) -> None:
             call.span._chunks(call.chunks)
             call.span.output(response)
     finally:
-        finish(call, table=RUNS)
+        RUNS.finish(call)
 
 
 def _say_last(call: Call) -> None:

@@ -27,7 +27,7 @@ from llama_index.core.tools.types import BaseTool
 import ironspan
 from ironspan import Span, _core
 from ironspan._guard import harmless
-from ironspan._runs import RUNS, Run, finish
+from ironspan._runs import RUNS, Run
 from ironspan.llamaindex import _describe
 
 __all__ = ["Call", "Spans", "calls"]
@@ -39,7 +39,7 @@ class Call(Run):
     __slots__ = ("call_id", "cancelled", "entered", "kind", "streams", "turn")
 
     def __init__(self, key: Hashable, parent: Hashable | None, span: Any, base: str) -> None:
-        super().__init__(key, parent, span, base)
+        super().__init__()
         #: Verb that stands for it; empty for one that is not shown.
         self.kind = ""
         #: Whether its span is current while its code runs.
@@ -107,7 +107,7 @@ class Spans(BaseSpanHandler[Any]):
                 _write_result(call, result)
         finally:
             _leave(call)
-            finish(call, outcome, table=RUNS)
+            RUNS.finish(call, outcome)
 
     @harmless
     def span_drop(
@@ -299,7 +299,7 @@ def fail(call: Call, error: BaseException | None) -> None:
             call.span._broke(error)
         else:
             outcome = ending or outcome
-    finish(call, outcome, table=RUNS)
+    RUNS.finish(call, outcome)
 
 
 def _leave(call: Call) -> None:
@@ -356,7 +356,7 @@ def close_rerank(id_: str, nodes: Any = None) -> None:
             call.span.documents(nodes)
     finally:
         _leave(call)
-        finish(call, table=RUNS)
+        RUNS.finish(call)
 
 
 def _rerank_key(id_: str) -> str:

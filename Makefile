@@ -1,10 +1,10 @@
 # The newcomer's commands. Each target is one script; the work, and the reasons for it, are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench conformance lint clean
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 demo: ## build, run a multi-agent example, print its trace
 	@scripts/demo
@@ -14,6 +14,9 @@ test: ## Rust tests, Python tests, and the unit tests on every other CPython her
 
 bench: ## measure ironspan beside its peers, write a table
 	@scripts/bench
+
+conformance: ## run the agent programs of the conformance suite with ironspan and its peers
+	@scripts/conformance
 
 lint: ## formatting, clippy, ruff, mypy, stubs, workflow files
 	@scripts/lint

@@ -8,6 +8,7 @@ in the tracer's own way.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "handlers",
     "openai_url",
     "span",
+    "traced",
     "when",
 ]
 
@@ -57,6 +59,11 @@ def handlers() -> list[Any]:
 def span(name: str) -> AbstractContextManager[Any]:
     """A span of the user's own around a block of code."""
     return _tracer.span(name)
+
+
+def traced(name: str) -> Callable[[Any], Any]:
+    """A decorator that puts a span of the user's own around each call of a function, generators included."""
+    return _tracer.traced(name)
 
 
 def agent(name: str) -> AbstractContextManager[Any]:

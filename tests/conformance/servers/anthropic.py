@@ -1,6 +1,7 @@
 """A stub of Anthropic's API: messages, streamed or not, with tools, thinking and cache tokens.
 
-Usage follows the real one: `input_tokens` leaves out what was read from or written to the cache.
+Usage follows the real one: `input_tokens` leaves out what was read from or written to the cache, and a stream tells the
+usage at its beginning and, complete, near its end.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Anthropic(Handler):
                 return self.hang()
             send("content_block_stop", index=index)
         delta = {"stop_reason": _REASONS[answer.reason], "stop_sequence": None}
-        send("message_delta", delta=delta, usage={"output_tokens": answer.usage.output})
+        send("message_delta", delta=delta, usage=_usage(answer))
         send("message_stop")
         self.end_events()
 

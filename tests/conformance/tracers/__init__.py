@@ -7,6 +7,7 @@ not installed can be told without importing its module.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,6 +28,9 @@ class Tracer(Protocol):
 
     def span(self, name: str) -> AbstractContextManager[Any]:
         """The user's own span."""
+
+    def traced(self, name: str) -> Callable[[Any], Any]:
+        """The user's own span as a decorator."""
 
     def agent(self, name: str) -> AbstractContextManager[Any]:
         """The user's own span around an agent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,6 +21,9 @@ class _Ironspan:
         return [CallbackHandler()]
 
     def span(self, name: str) -> AbstractContextManager[Any]:
+        return ironspan.span(name)
+
+    def traced(self, name: str) -> Callable[[Any], Any]:
         return ironspan.span(name)
 
     def agent(self, name: str) -> AbstractContextManager[Any]:

@@ -1,8 +1,8 @@
 """The process in which a program runs: sets the tracer up, runs the program's `main`, sends what was recorded.
 
-`python -m tests.conformance.child REQUEST` runs one and ends; a request is the JSON of `runner.Request`. With `--serve`
-it imports the frameworks once, reads requests from standard input, runs each in a fork of itself and answers with the
-exit code: the frameworks take seconds to import, a fork takes none. Nothing of a tracer is imported before the fork.
+`python -m tests.conformance.child REQUEST` runs one and ends; a request is the JSON that `runner.execute` makes. With
+`--serve` it imports the frameworks, says so, reads requests from standard input, runs each in a fork of itself and
+answers with the exit code: to import takes seconds, to fork none. Nothing of a tracer is imported before the fork.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import Any
 
 from tests.conformance import program, tracers
 
+# Not `langchain.agents`: a tracer that patches functions of a module has to come before those who import them by name.
 FRAMEWORKS = (
-    "langchain.agents",
     "langchain_anthropic",
     "langchain_core.retrievers",
     "langchain_openai",
+    "langgraph.checkpoint.memory",
     "langgraph.graph",
     "llama_index.core",
     "llama_index.embeddings.openai",
@@ -64,6 +65,7 @@ def serve() -> None:
             import_module(name)
     # What is there stays; a child has no need to look through it.
     gc.freeze()
+    os.write(1, b"ready\n")
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()

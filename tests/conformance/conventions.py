@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,9 +29,9 @@ _KIND_KEYS = (
     "openinference.span.kind",
     "mlflow.spanType",
     "langsmith.span.kind",
+    "traceloop.span.kind",
     "gen_ai.operation.name",
     "llm.request.type",
-    "traceloop.span.kind",
 )
 _KIND_WORDS = {
     "generation": "generation",
@@ -51,7 +51,6 @@ _KIND_WORDS = {
     "reranker": "rerank",
     "agent": "agent",
     "invoke_agent": "agent",
-    "create_agent": "agent",
 }
 
 #: What conventions put before a step's own name, and what OpenLLMetry puts behind it.
@@ -82,6 +81,7 @@ _FINISH = {
     "max_tokens": "length",
 }
 _SESSION_KEYS = ("session.id", "session_id", "thread_id", "conversation.id", "conversation_id", "trace.session")
+_AGENT_KEY = "lc_agent_name"
 
 #: Tokens: a key of attributes or of a JSON object in one, and how it is called here.
 _TOKENS = {
@@ -198,6 +198,14 @@ class Seen:
                 found |= {str(inner) for word, inner in _pairs(value) if word in _SESSION_KEYS}
         return found
 
+    def agent_names(self) -> set[str]:
+        """Agents that LangChain's metadata names."""
+        found = {str(value) for key, value in self.attributes.items() if key.endswith(_AGENT_KEY)}
+        for key, value in self.attributes.items():
+            if "metadata" in key:
+                found |= {str(inner) for word, inner in _pairs(value) if word == _AGENT_KEY}
+        return found
+
     def documents(self) -> int:
         """How many documents a retrieval says it found."""
         numbers = {
@@ -209,9 +217,15 @@ class Seen:
         return max([len(numbers), *(len(value) for value in found if isinstance(value, list))])
 
 
-def read(spans: Iterable[Received]) -> list[Seen]:
+def read(spans: Collection[Received]) -> list[Seen]:
     """The spans with their parents and children, in the order in which they began."""
-    seen = [_read(span) for span in sorted(spans, key=lambda span: (span.start, -span.end))]
+    parents = {span.parent_id for span in spans}
+    seen = [
+        _read(span)
+        for span in sorted(spans, key=lambda span: (span.start, -span.end))
+        # To make an agent is not to run it.
+        if span.attributes.get("gen_ai.operation.name") != "create_agent" or span.span_id in parents
+    ]
     known = {(span.trace_id, span.received.span_id): span for span in seen}
     for span in seen:
         if span.received.parent_id.strip("0"):
@@ -219,6 +233,12 @@ def read(spans: Iterable[Received]) -> list[Seen]:
             span.orphan = span.parent is None
             if span.parent is not None:
                 span.parent.children.append(span)
+    for span in seen:
+        # Most have no kind for agents. LangChain names them in the metadata that is handed on to what is below them.
+        above = span.parent
+        twice = above is not None and (above.kind, above.name) == ("agent", span.name)
+        if span.kind == "span" and not twice and span.name in span.agent_names():
+            span.kind = "agent"
     return seen
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from tests.conformance import trees
 from tests.conformance.conventions import read
 from tests.conformance.receiver import Receiver
 
-__all__ = ["Outcome", "Warm", "execute", "programs"]
+__all__ = ["Outcome", "Pool", "Warm", "execute", "programs"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -60,6 +62,8 @@ class Warm:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
 
     def run(self, request: str) -> int:
         """Runs a request; its exit code."""
@@ -72,6 +76,31 @@ class Warm:
     def close(self) -> None:
         """Ends the process."""
         self._process.communicate()
+
+
+class Pool:
+    """Processes to fork programs from, for so many at a time. With none, or without `os.fork`, each is started anew."""
+
+    def __init__(self, size: int) -> None:
+        self._idle: queue.SimpleQueue[Warm | None] = queue.SimpleQueue()
+        self._all = [Warm() for _ in range(size)] if hasattr(os, "fork") else []
+        for warm in self._all:
+            self._idle.put(warm)
+
+    def execute(self, program: str, tracer: str) -> Outcome:
+        """As the function `execute`."""
+        if not self._all:
+            return execute(program, tracer)
+        warm = self._idle.get()
+        try:
+            return execute(program, tracer, warm)
+        finally:
+            self._idle.put(warm)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for warm in self._all:
+            warm.close()
 
 
 def execute(program: str, tracer: str, warm: Warm | None = None) -> Outcome:

@@ -1,6 +1,6 @@
 """A prompt, a model and a parser, in one chain.
 
-To be seen: the chain, and in it one generation with what was asked, the answer, tokens and the reason for the end.
+To be seen: the chain, and in it one generation with what was asked, the answer and the tokens.
 """
 
 from langchain_core.output_parsers import StrOutputParser

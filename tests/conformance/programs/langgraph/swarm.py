@@ -24,15 +24,15 @@ p.when("handed over", "The refund is on its way.", system="You refund.")
 def to_billing(state: Annotated[Any, InjectedState], tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
     """Hands over to billing."""
     done = ToolMessage("handed over", name="to_billing", tool_call_id=tool_call_id)
-    return Command(goto="billing", graph=Command.PARENT, update={"messages": [*state["messages"], done]})
+    return Command(goto="office", graph=Command.PARENT, update={"messages": [*state["messages"], done]})
 
 
 def main() -> None:
     model = ChatOpenAI(model="gpt-4o-mini")
     graph = StateGraph(MessagesState)
     front = create_agent(model, [to_billing], system_prompt="You greet.", name="front")
-    graph.add_node("front", front, destinations=("billing",))
-    graph.add_node("billing", create_agent(model, [], system_prompt="You refund.", name="billing"))
-    graph.add_edge(START, "front")
+    graph.add_node("reception", front, destinations=("office",))
+    graph.add_node("office", create_agent(model, [], system_prompt="You refund.", name="billing"))
+    graph.add_edge(START, "reception")
     state = graph.compile(name="swarm").invoke({"messages": [("user", "I want a refund")]}, p.config())
     assert state["messages"][-1].content == "The refund is on its way."

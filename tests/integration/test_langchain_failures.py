@@ -29,6 +29,7 @@ from langchain_core.tools import ToolException, tool
 
 from tests.support.models import FixedChatModel, chain
 from tests.support.outline import only, outline
+from tests.support.versions import since
 
 
 @tool
@@ -92,6 +93,7 @@ def test_model_error_keeps_what_was_streamed(spans):
     assert "one two" in span.attributes["gen_ai.output.messages"]
 
 
+@since("langchain-core", "0.3.60", "a dropped stream is told with its last chunk")
 def test_stream_dropped_early_is_cancelled_with_its_partial_text(spans):
     for chunk in FixedChatModel().stream("?", config()):
         if chunk.content:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
 import json
 import pathlib
 from collections.abc import Iterator
@@ -20,20 +19,28 @@ from ironspan.llamaindex._events import Events
 from ironspan.llamaindex._spans import Spans
 from langchain_core.runnables import RunnableLambda
 from llama_index.core import MockEmbedding, get_response_synthesizer
-from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.tools import FunctionTool
-from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
 
 from tests.support.llama import ScriptedModel, index, tool_call
+from tests.support.llama_workflow import Shop
 from tests.support.outline import only, outline
+from tests.support.versions import since
+
+try:
+    from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+except ImportError:
+    # See `agents`.
+    AgentWorkflow = FunctionAgent = ReActAgent = None
 
 #: LlamaIndex looks at deprecated attributes of its own models.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+agents = since("llama-index-core", "0.12.43", "an agent is a workflow of its own")
 
 QUERY = """\
 workflow RetrieverQueryEngine
@@ -216,6 +223,7 @@ def test_a_synthesizer_alone_is_a_workflow(spans):
 # Agents and workflows
 
 
+@agents
 def test_an_agent_is_a_span_with_its_models_and_tools(spans):
     async def run() -> str:
         return str(await agent_of(tool_call("add", a=1, b=2), "three").run("1 + 2?"))
@@ -230,6 +238,7 @@ def test_an_agent_is_a_span_with_its_models_and_tools(spans):
     assert "three" in agent["gen_ai.output.messages"]
 
 
+@since("llama-index-core", "0.12.12", "agents can hand over")
 def test_a_hand_over_is_a_turn_of_the_next_agent(spans):
     first = agent_of(
         tool_call("handoff", to_agent="adder", reason="sums"), name="clerk", tools=[], can_handoff_to=["adder"]
@@ -259,6 +268,7 @@ def test_a_hand_over_is_a_turn_of_the_next_agent(spans):
     assert adder.links[0]["attributes"] == {"ironspan.link.role": "handoff"}
 
 
+@agents
 def test_a_react_agent_has_the_same_shape(spans):
     script = [
         'Thought: I need a tool.\nAction: add\nAction Input: {"a": 1, "b": 2}',
@@ -280,6 +290,7 @@ def test_a_react_agent_has_the_same_shape(spans):
     ]
 
 
+@agents
 def test_agents_at_once_do_not_mix(spans):
     async def run() -> None:
         handlers = [
@@ -294,26 +305,6 @@ def test_agents_at_once_do_not_mix(spans):
         traces.setdefault(span.trace_id, []).append(span)
     shape = "  generation gpt-4o\n  tool add\n    span mine\n  generation gpt-4o\n"
     assert sorted(outline(each) for each in traces.values()) == sorted(f"agent agent-{n}\n{shape}" for n in range(20))
-
-
-class Found(Event):
-    """What the first step hands to the second."""
-
-    text: str
-
-
-class Shop(Workflow):
-    """Two steps, the second with a span of the user's and a model call."""
-
-    @step
-    async def look(self, ctx: Context, ev: StartEvent) -> Found:
-        return Found(text=ev.topic)
-
-    @step
-    async def answer(self, ctx: Context, ev: Found) -> StopEvent:
-        with ironspan.span("mine"):
-            answer = await ScriptedModel().achat([ChatMessage(role="user", content=ev.text)])
-        return StopEvent(result=str(answer.message.content))
 
 
 def test_steps_of_a_workflow_are_spans_of_its_run(spans):
@@ -351,6 +342,7 @@ def test_runs_of_one_workflow_started_one_after_another_are_siblings(spans):
 # Mixed programs
 
 
+@agents
 def test_langchain_inside_a_tool_hangs_below_the_tool(spans):
     def shout(text: str) -> str:
         """Shouts."""
@@ -389,6 +381,7 @@ def test_an_exception_is_an_error_of_every_call_that_it_leaves(spans, engine_of)
     assert only(spans(), "generation").status_message == "quota"
 
 
+@agents
 def test_a_tool_that_fails_is_an_error_and_the_agent_goes_on(spans):
     def broken() -> str:
         """Breaks."""
@@ -418,9 +411,8 @@ def test_a_stream_that_nobody_reads_ends_with_its_generator(spans):
     assert only(spans(), "generation").status == "cancelled"
 
 
-@pytest.mark.skipif(
-    int(importlib.metadata.version("llama-index-workflows").split(".")[0]) < 2, reason="workflows 1 does not tell"
-)
+@agents
+@since("llama-index-workflows", "2.0", "workflows tell of their cancellation")
 def test_a_cancelled_agent_is_cancelled_and_leaves_nothing_open(spans):
     async def run() -> None:
         agent = FunctionAgent(name="slow", description="waits", llm=ScriptedModel(delay=30.0), tools=[])

@@ -144,9 +144,10 @@ class _Start:
 
     def __init__(self, id_: str, bound: inspect.BoundArguments, instance: Any, parent_id: str | None) -> None:
         self.id, self.bound, self.instance = id_, bound, instance
-        # "Class.method-" and a UUID; a step of a workflow has no instance, and a function no class.
+        # "Class.method-" and a UUID; a step of a workflow has no instance, and a function no class. In versions without
+        # the package llama-index-instrumentation the class is the one that defines the method.
         owner, _, self.method = id_[: -len("-00000000-0000-0000-0000-000000000000")].rpartition(".")
-        self.owner = owner.rpartition(".")[2]
+        self.owner = owner.rpartition(".")[2] if instance is None else type(instance).__name__
         self.base = _core._current_span_id()
         above = calls(parent_id)
         self.above = above

@@ -9,7 +9,7 @@ from ironspan._errors import ConfigError
 __all__ = ["instrument", "uninstrument"]
 
 #: What has to be importable for a framework to be there.
-_NEEDS = {"langchain": "langchain_core", "llamaindex": "llama_index"}
+_NEEDS = {"langchain": "langchain_core", "llamaindex": "llama_index.core"}
 
 
 def instrument(*names: str) -> None:
@@ -43,7 +43,15 @@ def _chosen(names: tuple[str, ...]) -> list[str]:
     for name in names:
         if name not in _NEEDS:
             raise ConfigError(f"instrument() knows no {name!r}; write one of {', '.join(_NEEDS)}")
+    return list(names) or [name for name, package in _NEEDS.items() if _is_installed(package)]
+
+
+def _is_installed(package: str) -> bool:
     # Only here: importing ironspan stays cheap.
     from importlib.util import find_spec
 
-    return list(names) or [name for name, package in _NEEDS.items() if find_spec(package) is not None]
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        # Not even the package around it.
+        return False

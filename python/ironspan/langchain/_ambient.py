@@ -9,12 +9,20 @@ from __future__ import annotations
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables.config import var_child_runnable_config
-
-from ironspan import _core, _threads
+from ironspan import _core, _threads, _versions
 
 if TYPE_CHECKING:
+    from langchain_core.runnables.config import var_child_runnable_config
+
     from ironspan._runs import Run
+else:
+    # Without it, spans of the user hang below the span that is current instead of the run whose code opens them.
+    var_child_runnable_config = _versions.take(
+        "langchain-core",
+        "langchain_core.runnables.config",
+        "var_child_runnable_config",
+        ContextVar("ironspan_no_config", default=None),
+    )
 
 __all__ = ["Carried", "carry", "enter_body", "install"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from langchain_core.tracers.context import register_configure_hook
-
+from ironspan import _versions
+from ironspan._guard import harmless
 from ironspan.langchain._handler import CallbackHandler
 
 __all__ = ["instrument", "uninstrument"]
@@ -31,6 +31,7 @@ _handler = _Everywhere()
 _registered = False
 
 
+@harmless
 def instrument() -> None:
     """Records every LangChain and LangGraph run from now on, without callbacks in the program. Twice does nothing more.
 
@@ -40,9 +41,12 @@ def instrument() -> None:
     _Everywhere.listens = True
     if not _registered:
         _registered = True
+        hook = _versions.take("langchain-core", "langchain_core.tracers.context", "register_configure_hook", None)
+        if hook is None:
+            return
         # The default holds in every context, of tasks and threads that exist already, too.
         variable: ContextVar[CallbackHandler | None] = ContextVar("ironspan_everywhere", default=_handler)
-        register_configure_hook(variable, inheritable=True, handle_class=CallbackHandler)
+        hook(variable, inheritable=True, handle_class=CallbackHandler)
 
 
 def uninstrument() -> None:

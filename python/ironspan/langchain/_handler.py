@@ -11,14 +11,17 @@ Values are handed over as they are; the Rust side walks them and makes GenAI mes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.callbacks import BaseCallbackHandler
-
-from ironspan import Span
+from ironspan import Span, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run
 from ironspan.langchain import _ambient, _describe, _interrupts, _model
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
+else:
+    BaseCallbackHandler = _versions.take("langchain-core", "langchain_core.callbacks", "BaseCallbackHandler")
 
 __all__ = ["CallbackHandler"]
 

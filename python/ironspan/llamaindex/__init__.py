@@ -11,35 +11,50 @@ Needs ``llama-index-core`` 0.12 or newer. What only the old ``CallbackManager`` 
 
 from __future__ import annotations
 
+from typing import Any
+
 try:
-    # Older versions define it there, newer ones pass it on without saying so to type checkers.
-    from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+    import llama_index.core  # noqa: F401
 except ImportError as missing:
     raise ImportError(
         "ironspan.llamaindex needs llama-index-core, which is not installed. Install it with: "
         "pip install llama-index-core"
     ) from missing
 
+from ironspan import _versions
+from ironspan._guard import harmless
 from ironspan.llamaindex._events import Events
 from ironspan.llamaindex._spans import Spans
 
 __all__ = ["instrument", "uninstrument"]
 
 
+_versions.check("llama-index-core")
+
+
+@harmless
 def instrument() -> None:
     """Records what LlamaIndex does from now on. The second time does nothing.
 
     Sets one span handler and one event handler on LlamaIndex's root dispatcher; nothing is patched, and no return value
     is replaced but the ``response_gen`` of a streaming response, by a generator that yields the same.
     """
-    dispatcher = get_dispatcher()
-    if not any(isinstance(handler, Spans) for handler in dispatcher.span_handlers):
+    dispatcher = _root()
+    if dispatcher is not None and not any(isinstance(handler, Spans) for handler in dispatcher.span_handlers):
         dispatcher.add_span_handler(Spans())
         dispatcher.add_event_handler(Events())
 
 
+@harmless
 def uninstrument() -> None:
     """Takes the handlers away. Calls that are under way end when LlamaIndex forgets them, as cancelled."""
-    dispatcher = get_dispatcher()
+    dispatcher = _root()
+    if dispatcher is None:
+        return
     dispatcher.span_handlers[:] = [each for each in dispatcher.span_handlers if not isinstance(each, Spans)]
     dispatcher.event_handlers[:] = [each for each in dispatcher.event_handlers if not isinstance(each, Events)]
+
+
+def _root() -> Any:
+    get = _versions.take("llama-index-core", "llama_index.core.instrumentation", "get_dispatcher", None)
+    return None if get is None else get()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-
-from ironspan import Span
+from ironspan import Span, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS
 from ironspan.llamaindex._spans import Call, calls, close_rerank, fail, open_rerank
+
+if TYPE_CHECKING:
+    from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+else:
+    BaseEventHandler = _versions.take(
+        "llama-index-core", "llama_index.core.instrumentation.event_handlers", "BaseEventHandler"
+    )
 
 __all__ = ["Events"]
 
@@ -31,22 +36,22 @@ class Events(BaseEventHandler):
             if (call := _generation(event)) is not None:
                 call.chunks += 1
                 # Each chunk brings the answer so far: where the stream breaks off, the last one is what was said.
-                call.metadata = {"last": event.response}
+                call.metadata = {"last": getattr(event, "response", None)}
                 if not call.content_seen and isinstance(call.span, Span):
                     call.content_seen = True
                     call.span._first_chunk()
         elif name in _ENDS:
             if (call := _generation(event)) is not None and call.streams:
-                _end(call, event.response)
+                _end(call, getattr(event, "response", None))
         elif name == "ExceptionEvent":
             if (call := _generation(event)) is not None and call.streams:
                 RUNS.close(call.key)
                 _say_last(call)
-                fail(call, event.exception)
+                fail(call, getattr(event, "exception", RuntimeError("the stream failed")))
         elif name == "ReRankStartEvent":
             open_rerank(event.span_id, event)
         elif name == "ReRankEndEvent":
-            close_rerank(event.span_id, event.nodes)
+            close_rerank(event.span_id, getattr(event, "nodes", None))
         elif name == "SpanCancelledEvent" and (call := calls(event.span_id)) is not None:
             call.cancelled = True
 

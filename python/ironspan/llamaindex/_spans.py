@@ -13,22 +13,36 @@ import inspect
 import weakref
 from collections.abc import AsyncGenerator, Generator, Hashable
 from functools import partial
-from typing import Any
-
-from llama_index.core.base.base_query_engine import BaseQueryEngine
-from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.base.llms.base import BaseLLM
-from llama_index.core.chat_engine.types import BaseChatEngine
-from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
-from llama_index.core.response_synthesizers.base import BaseSynthesizer
-from llama_index.core.tools.types import BaseTool
+from typing import TYPE_CHECKING, Any
 
 import ironspan
-from ironspan import Span, _core
+from ironspan import Span, _core, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run
 from ironspan.llamaindex import _describe
+
+if TYPE_CHECKING:
+    from llama_index.core.base.base_query_engine import BaseQueryEngine
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.base.llms.base import BaseLLM
+    from llama_index.core.chat_engine.types import BaseChatEngine
+    from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+    from llama_index.core.response_synthesizers.base import BaseSynthesizer
+    from llama_index.core.tools.types import BaseTool
+else:
+
+    def _take(module: str, name: str) -> Any:
+        return _versions.take("llama-index-core", f"llama_index.core.{module}", name)
+
+    BaseQueryEngine = _take("base.base_query_engine", "BaseQueryEngine")
+    BaseRetriever = _take("base.base_retriever", "BaseRetriever")
+    BaseEmbedding = _take("base.embeddings.base", "BaseEmbedding")
+    BaseLLM = _take("base.llms.base", "BaseLLM")
+    BaseChatEngine = _take("chat_engine.types", "BaseChatEngine")
+    BaseSpanHandler = _take("instrumentation.span_handlers", "BaseSpanHandler")
+    BaseSynthesizer = _take("response_synthesizers.base", "BaseSynthesizer")
+    BaseTool = _take("tools.types", "BaseTool")
 
 __all__ = ["Call", "Spans", "calls"]
 
@@ -337,9 +351,9 @@ def _close_turn(run: Call, outcome: str = "ok", error: BaseException | None = No
 def open_rerank(id_: str, event: Any) -> None:
     """Begins a rerank, which only events tell of. What the reranker asks of a model hangs below it."""
     above = calls(id_)
-    query = _describe.text_of(event.query)
-    given = {"query": query, "nodes": len(event.nodes), "top_n": event.top_n}
-    span = ironspan.span(event.model_name or "rerank", kind="rerank", input=given)
+    query = _describe.text_of(getattr(event, "query", None))
+    given = {"query": query, "nodes": len(getattr(event, "nodes", ())), "top_n": getattr(event, "top_n", None)}
+    span = ironspan.span(getattr(event, "model_name", None) or "rerank", kind="rerank", input=given)
     call = Call(_rerank_key(id_), above.key if above is not None else None, span, _core._current_span_id())
     call.kind, call.entered = "rerank", True
     span.__enter__()

@@ -404,6 +404,16 @@ def test_a_stream_dropped_early_is_cancelled_and_keeps_its_text(spans):
     assert "one" in done.attributes["gen_ai.output.messages"]
 
 
+def test_a_stream_that_is_let_go_without_a_close_keeps_its_text(spans):
+    for _ in ScriptedModel().stream_chat([ChatMessage(role="user", content="?")]):
+        break
+    gc.collect()
+    done = only(spans(), "generation")
+    assert done.status == "cancelled"
+    assert "one" in done.attributes["gen_ai.output.messages"]
+    assert "three" not in done.attributes["gen_ai.output.messages"]
+
+
 def test_a_stream_that_nobody_reads_ends_with_its_generator(spans):
     stream = ScriptedModel().stream_chat([ChatMessage(role="user", content="?")])
     del stream

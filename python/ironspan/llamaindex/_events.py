@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ironspan import Span, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS
-from ironspan.llamaindex._spans import Call, calls, close_rerank, fail, open_rerank
+from ironspan.llamaindex._spans import Call, calls, close_rerank, fail, open_rerank, say_last
 
 if TYPE_CHECKING:
     from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -46,7 +46,7 @@ class Events(BaseEventHandler):
         elif name == "ExceptionEvent":
             if (call := _generation(event)) is not None and call.streams:
                 RUNS.close(call.key)
-                _say_last(call)
+                say_last(call)
                 fail(call, getattr(event, "exception", RuntimeError("the stream failed")))
         elif name == "ReRankStartEvent":
             open_rerank(event.span_id, event)
@@ -75,9 +75,3 @@ def _end(call: Call, response: Any) -> None:
             call.span.output(response)
     finally:
         RUNS.finish(call)
-
-
-def _say_last(call: Call) -> None:
-    if isinstance(call.span, Span) and call.metadata is not None:
-        call.span._chunks(call.chunks)
-        call.span.output(call.metadata.get("last"))

@@ -44,7 +44,7 @@ else:
     BaseSynthesizer = _take("response_synthesizers.base", "BaseSynthesizer")
     BaseTool = _take("tools.types", "BaseTool")
 
-__all__ = ["Call", "Spans", "calls"]
+__all__ = ["Call", "Spans", "calls", "close_rerank", "fail", "open_rerank", "say_last"]
 
 
 class Call(Run):
@@ -109,7 +109,7 @@ class Spans(BaseSpanHandler[Any]):
         if call.kind == "generation" and (inspect.isgenerator(result) or inspect.isasyncgen(result)):
             # The closing event ends it; a generator that is dropped unread brings none.
             call.streams = True
-            call.watch = weakref.ref(result, partial(RUNS._lost, id_))
+            call.watch = weakref.ref(result, partial(_let_go, id_))
             _leave(call)
             return
         RUNS.close(id_)
@@ -315,6 +315,25 @@ def fail(call: Call, error: BaseException | None) -> None:
         else:
             outcome = ending or outcome
     RUNS.finish(call, outcome)
+
+
+def say_last(call: Call) -> None:
+    """Writes as much of a stream's answer as has come."""
+    if isinstance(call.span, Span) and call.metadata is not None:
+        call.span._chunks(call.chunks)
+        call.span.output(call.metadata.get("last"))
+
+
+@harmless
+def _let_go(id_: str, _stream: weakref.ref[Any]) -> None:
+    # Python tells this before it closes the generator, whose event would come too late.
+    call = calls(id_)
+    if call is not None:
+        RUNS.close(id_)
+        try:
+            say_last(call)
+        finally:
+            RUNS.finish(call, "cancelled")
 
 
 def _leave(call: Call) -> None:

@@ -194,13 +194,14 @@ def test_a_rerank_stands_between_retrieval_and_answer(spans, engine_of):
         "workflow RetrieverQueryEngine\n"
         "  retrieval VectorIndexRetriever\n"
         "    embedding MockEmbedding\n"
-        "  rerank judge\n"
+        "  rerank Reranker\n"
         "    generation gpt-4o\n"
         "  span CompactAndRefine\n"
         "    generation gpt-4o\n"
     )
     done = only(spans(), "rerank").attributes
-    assert json.loads(done["input.value"]) == {"query": "why?", "nodes": 2, "top_n": 1}
+    assert json.loads(done["input.value"]) == {"query": "why?", "nodes": 2}
+    assert done["gen_ai.request.model"] == "judge"
     assert len(json.loads(done["gen_ai.retrieval.documents"])) == 1
 
 

@@ -100,6 +100,7 @@ class ScriptedModel(FunctionCallingLLM):
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        await asyncio.sleep(self.delay)
         return self.complete(prompt, formatted, **kwargs)
 
     @llm_completion_callback()

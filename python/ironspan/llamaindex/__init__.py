@@ -6,7 +6,7 @@
     ironspan.instrument("llamaindex")
     index.as_query_engine().query("...")
 
-Needs ``llama-index-core`` 0.12 or newer. What only the old ``CallbackManager`` tells is not seen.
+Needs ``llama-index-core`` 0.12 or newer. What only the old ``CallbackManager`` tells is recorded as well, once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ except ImportError as missing:
 
 from ironspan import _versions
 from ironspan._guard import harmless
+from ironspan.llamaindex import _legacy
 from ironspan.llamaindex._events import Events
 from ironspan.llamaindex._spans import Spans
 
@@ -36,9 +37,11 @@ _versions.check("llama-index-core")
 def instrument() -> None:
     """Records what LlamaIndex does from now on. The second time does nothing.
 
-    Sets one span handler and one event handler on LlamaIndex's root dispatcher; nothing is patched, and no return value
-    is replaced but the ``response_gen`` of a streaming response, by a generator that yields the same.
+    Sets one span handler and one event handler on LlamaIndex's root dispatcher, and wraps four methods of
+    ``CallbackManager``, which go on to call its handlers. No return value is replaced but the ``response_gen`` of a
+    streaming response, by a generator that yields the same.
     """
+    _legacy.install()
     dispatcher = _root()
     if dispatcher is not None and not any(isinstance(handler, Spans) for handler in dispatcher.span_handlers):
         dispatcher.add_span_handler(Spans())
@@ -47,7 +50,8 @@ def instrument() -> None:
 
 @harmless
 def uninstrument() -> None:
-    """Takes the handlers away. Calls that are under way end when LlamaIndex forgets them, as cancelled."""
+    """Takes handlers and wrappers away. Calls that are under way end when LlamaIndex forgets them, as cancelled."""
+    _legacy.uninstall()
     dispatcher = _root()
     if dispatcher is None:
         return

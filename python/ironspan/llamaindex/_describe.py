@@ -6,21 +6,27 @@ The dispatcher announces every decorated method, three layers of a query engine 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 __all__ = [
     "AGENT_CLASSES",
     "AGENT_STEPS",
     "EMBEDDINGS",
+    "ENGINE_CALLS",
     "LLM_CALLS",
     "LLM_STREAMS",
+    "acts_of",
     "argument",
     "ending_of",
+    "is_a",
     "is_hidden",
+    "is_output_tool",
     "model_of",
     "params_of",
     "provider_of",
     "text_of",
+    "tool_arguments",
 ]
 
 #: Calls of a model. The other methods of a model end in one of these.
@@ -65,6 +71,30 @@ AGENT_STEPS = frozenset(
 #: The classes that define them.
 AGENT_CLASSES = frozenset({"AgentWorkflow", "BaseWorkflowAgent"})
 
+#: Calls of engines, synthesizers, and the agents of older versions. Their other methods are steps of these.
+ENGINE_CALLS = frozenset(
+    {"query", "aquery", "chat", "achat", "stream_chat", "astream_chat", "synthesize", "asynthesize"}
+)
+
+#: What the old `CallbackManager` calls the acts that the dispatcher announces as calls of these classes: types of
+#: events and names of traces. `query` is both.
+_ACTS: dict[str, frozenset[str]] = {
+    "BaseLLM": frozenset({"llm", "templating", "chat", "completion"}),
+    "MultiModalLLM": frozenset({"llm", "chat", "completion"}),
+    "BaseEmbedding": frozenset({"embedding"}),
+    "BaseRetriever": frozenset({"retrieve", "query"}),
+    "BaseQueryEngine": frozenset({"query"}),
+    "BaseChatEngine": frozenset({"chat", "query", "agent_step"}),
+    "BaseSynthesizer": frozenset({"synthesize"}),
+    "BaseTool": frozenset({"function_call"}),
+    "BaseNodePostprocessor": frozenset({"reranking"}),
+    "NodeParser": frozenset({"node_parsing"}),
+    "QueryPipeline": frozenset({"query"}),
+    # The worker of an agent tells of the tool that it is about to call; the tool's own call is announced.
+    "BaseAgentWorker": frozenset({"function_call", "agent_step", "chat", "run_step"}),
+}
+_SPLITS = frozenset({"split_text", "split_text_metadata_aware"})
+
 _PASSES_ON = frozenset(
     {
         "predict",
@@ -90,7 +120,7 @@ _PASSES_ON = frozenset(
     }
 )
 #: Classes whose calls only format a prompt or parse an answer.
-_GLUE = frozenset({"DefaultRefineProgram"})
+_GLUE = frozenset({"BaseOutputParser", "BasePydanticProgram", "BaseAgentWorker", "DefaultRefineProgram"})
 
 #: Settings of a model that are parameters of a request.
 _PARAMS = {
@@ -109,9 +139,57 @@ _CALL_PARAMS = frozenset({"temperature", "top_p", "top_k", "max_tokens", "seed",
 _ENDINGS = {"WaitingForEvent": "interrupted", "WorkflowCancelledByUser": "cancelled"}
 
 
-def is_hidden(method: str, owner: str) -> bool:
+def is_hidden(method: str, kind: type) -> bool:
     """Whether the method of a class only passes a call on."""
-    return (method.startswith("_") and method != "__call__") or method in _PASSES_ON or owner in _GLUE
+    return (
+        (method.startswith("_") and method != "__call__") or method in _PASSES_ON or not _GLUE.isdisjoint(_line(kind))
+    )
+
+
+def is_a(kind: type, name: str) -> bool:
+    """Whether a class or one that it derives from has that name: for classes that only some versions have."""
+    return name in _line(kind)
+
+
+@lru_cache(maxsize=1024)
+def _line(kind: type) -> frozenset[str]:
+    return frozenset(step.__name__ for step in kind.__mro__)
+
+
+@lru_cache(maxsize=1024)
+def acts_of(kind: type, method: str) -> frozenset[str]:
+    """What the old `CallbackManager` calls the act that a call of this method stands for."""
+    line = _line(kind)
+    acts: frozenset[str] = frozenset().union(*(acts for name, acts in _ACTS.items() if name in line))
+    if method in _SPLITS:
+        acts |= {"chunking"}
+    ours = kind.__module__.startswith("llama_index.")
+    if ours and "BaseQueryEngine" in line and "KnowledgeGraphQueryEngine" not in line:
+        # The engines that tell of a retrieval call a retriever for it, which is announced; that one asks a graph.
+        acts |= {"retrieve"}
+    return acts
+
+
+def is_output_tool(tool: Any) -> bool:
+    """Whether a tool only builds the object that a structured answer describes: it is none of the program's."""
+    function = getattr(tool, "_real_fn", None) or getattr(tool, "_fn", None)
+    return str(getattr(function, "__module__", "")).startswith("llama_index.core.program.")
+
+
+def tool_arguments(bound: Any) -> Any:
+    """What a tool is called with, without the workflow's context that LlamaIndex hands to the tools that ask for it."""
+    given = bound.arguments
+    keywords, rest = given.get("kwargs"), given.get("args")
+    if isinstance(keywords, dict):
+        keywords = {name: value for name, value in keywords.items() if not _is_context(value)}
+    if isinstance(rest, tuple):
+        rest = [value for value in rest if not _is_context(value)]
+    return keywords or given.get("input") or rest or {}
+
+
+def _is_context(value: Any) -> bool:
+    kind = type(value)
+    return kind.__name__ == "Context" and kind.__module__.split(".")[0] in ("workflows", "llama_index")
 
 
 def argument(bound: Any, name: str, place: int = 0) -> Any:

@@ -10,8 +10,9 @@ ended by the event that closes the stream, or when the generator goes away.
 from __future__ import annotations
 
 import inspect
+import time
 import weakref
-from collections.abc import AsyncGenerator, Generator, Hashable
+from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ironspan import Span, _core, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run
 from ironspan.llamaindex import _describe
+from ironspan.llamaindex._results import write_result
 
 if TYPE_CHECKING:
     from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from llama_index.core.base.llms.base import BaseLLM
     from llama_index.core.chat_engine.types import BaseChatEngine
     from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.question_gen.types import BaseQuestionGenerator
     from llama_index.core.response_synthesizers.base import BaseSynthesizer
+    from llama_index.core.schema import TransformComponent
     from llama_index.core.tools.types import BaseTool
 else:
 
@@ -41,16 +46,45 @@ else:
     BaseLLM = _take("base.llms.base", "BaseLLM")
     BaseChatEngine = _take("chat_engine.types", "BaseChatEngine")
     BaseSpanHandler = _take("instrumentation.span_handlers", "BaseSpanHandler")
+    BaseNodePostprocessor = _take("postprocessor.types", "BaseNodePostprocessor")
+    BaseQuestionGenerator = _take("question_gen.types", "BaseQuestionGenerator")
     BaseSynthesizer = _take("response_synthesizers.base", "BaseSynthesizer")
+    TransformComponent = _take("schema", "TransformComponent")
     BaseTool = _take("tools.types", "BaseTool")
 
-__all__ = ["Call", "Spans", "calls", "close_rerank", "fail", "open_rerank", "say_last"]
+__all__ = [
+    "WRAPPING",
+    "Call",
+    "Spans",
+    "calls",
+    "close_rerank",
+    "fail",
+    "leave",
+    "open_rerank",
+    "parent_in",
+    "say_last",
+]
+
+
+_POSTPROCESS = frozenset({"_postprocess_nodes", "_apostprocess_nodes"})
 
 
 class Call(Run):
     """One call: a run that knows what its end has to write."""
 
-    __slots__ = ("call_id", "cancelled", "entered", "kind", "streams", "turn")
+    __slots__ = (
+        "__weakref__",
+        "acts",
+        "call_id",
+        "cancelled",
+        "entered",
+        "failure",
+        "kind",
+        "limit",
+        "stopped",
+        "streams",
+        "turn",
+    )
 
     def __init__(self, key: Hashable, parent: Hashable | None, span: Any, base: str) -> None:
         super().__init__()
@@ -66,12 +100,29 @@ class Call(Run):
         self.turn: Call | None = None
         #: Id of the tool call, for the step that makes it.
         self.call_id: str | None = None
+        #: What the old `CallbackManager` calls the act that it stands for.
+        self.acts: frozenset[str] = frozenset()
+        #: For the run of a workflow: whether a step ended it, the exception that left a step last, when its time is up.
+        self.stopped = False
+        self.failure: BaseException | None = None
+        self.limit: float | None = None
+
+
+#: Retrievals and tools of which the old `CallbackManager` told before the dispatcher announces them, by span id.
+WRAPPING: weakref.WeakValueDictionary[str, Call] = weakref.WeakValueDictionary()
 
 
 def calls(key: Any) -> Call | None:
     """The open call of that id."""
     run = RUNS.get(key)
     return run if isinstance(run, Call) else None
+
+
+def parent_in(above: Call | None, base: str) -> Any:
+    """The span of the call around, where it is not what is current in this context anyway; else `None`."""
+    if above is None or base != above.base or above.entered:
+        return None
+    return above.span if above.turn is None else above.turn.span
 
 
 class Spans(BaseSpanHandler[Any]):
@@ -110,18 +161,34 @@ class Spans(BaseSpanHandler[Any]):
             # The closing event ends it; a generator that is dropped unread brings none.
             call.streams = True
             call.watch = weakref.ref(result, partial(_let_go, id_))
-            _leave(call)
+            leave(call)
             return
         RUNS.close(id_)
+        if call.limit is not None and result is None and not call.stopped and not call.cancelled:
+            self._broke_off(call)
+            return
         outcome = "cancelled" if call.cancelled else "ok"
         try:
             close_rerank(id_)
             _close_turn(call, outcome)
-            if call.owns:
-                _write_result(call, result)
+            if call.owns and isinstance(call.span, Span):
+                write_result(call.kind, call.span, result)
+            if "ev" in bound_args.arguments and (run := calls(call.parent)) is not None:
+                run.stopped = run.stopped or _describe.is_a(result.__class__, "StopEvent")
         finally:
-            _leave(call)
+            leave(call)
             RUNS.finish(call, outcome)
+
+    @staticmethod
+    def _broke_off(run: Call) -> None:
+        """Ends a run that ended without a result. Before version 2 workflows do not tell why, but their steps did."""
+        error = run.failure
+        if error is None and run.limit is not None and time.monotonic() >= run.limit:
+            error = TimeoutError("the workflow's time was up")
+        try:
+            _close_turn(run, "cancelled" if error is None else "ok", error)
+        finally:
+            fail(run, error)
 
     @harmless
     def span_drop(
@@ -139,8 +206,10 @@ class Spans(BaseSpanHandler[Any]):
         try:
             close_rerank(id_)
             _close_turn(call, error=err)
+            if "ev" in bound_args.arguments and (run := calls(call.parent)) is not None:
+                run.failure = err if isinstance(err, Exception) and _describe.ending_of(err) is None else None
         finally:
-            _leave(call)
+            leave(call)
             fail(call, err)
 
     def new_span(self, *args: Any, **kwargs: Any) -> None:
@@ -162,13 +231,10 @@ class _Start:
         # the package llama-index-instrumentation the class is the one that defines the method.
         owner, _, self.method = id_[: -len("-00000000-0000-0000-0000-000000000000")].rpartition(".")
         self.owner = owner.rpartition(".")[2] if instance is None else type(instance).__name__
+        self.kind: type = type(instance)
         self.base = _core._current_span_id()
-        above = calls(parent_id)
-        self.above = above
-        #: Named only where it is not what is current in this context anyway.
-        self.parent: Any = None
-        if above is not None and self.base == above.base and not above.entered:
-            self.parent = above.span if above.turn is None else above.turn.span
+        self.above = calls(parent_id)
+        self.parent = parent_in(self.above, self.base)
 
     def go(self) -> None:
         """Starts the span, makes it current and enters the call."""
@@ -178,7 +244,10 @@ class _Start:
             self.hide(call)
             return
         call.kind = made.kind
-        if self.method == "run" and call.kind in ("workflow", "agent"):
+        if call.kind == "span" and isinstance(self.instance, TransformComponent | BaseNodePostprocessor):
+            call.kind = "transform"
+        if self.is_run:
+            call.limit = time.monotonic() + (getattr(self.instance, "_timeout", None) or float("inf"))
             made.start()
         else:
             call.entered = True
@@ -188,6 +257,7 @@ class _Start:
     def call(self, span: Any) -> Call:
         call = Call(self.id, self.above.key if self.above is not None else None, span, self.base)
         call.agent = self.above.agent if self.above is not None else None
+        call.acts = _describe.acts_of(self.kind, self.method)
         return call
 
     def hide(self, call: Call) -> None:
@@ -217,12 +287,24 @@ class _Start:
         classes = {self.owner} if self.instance is None else {step.__name__ for step in type(self.instance).__mro__}
         return not classes.isdisjoint(_describe.AGENT_CLASSES)
 
+    @property
+    def is_run(self) -> bool:
+        """Whether it is the run of a workflow."""
+        return self.method == "run" and _describe.is_a(self.kind, "Workflow")
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is LlamaIndex's helper that runs coroutines side by side."""
+        return self.instance is None and self.id.startswith(("run_jobs-", "run_jobs.<locals>."))
+
     def make(self) -> Span | None:
         """The span for this call; `None` when it is not to be shown."""
-        if self.is_agent_step or _describe.is_hidden(self.method, self.owner):
-            return None
         instance, bound, common = self.instance, self.bound, self.common()
-        if isinstance(instance, BaseLLM):
+        if isinstance(instance, BaseNodePostprocessor) and self.method in _POSTPROCESS:
+            return self.postprocessor(instance, common)
+        if self.is_agent_step or self.is_job or _describe.is_hidden(self.method, self.kind):
+            return None
+        if isinstance(instance, BaseLLM) or _describe.is_a(self.kind, "MultiModalLLM"):
             return self.generation(common)
         if isinstance(instance, BaseEmbedding):
             name = _describe.EMBEDDINGS.get(self.method)
@@ -236,17 +318,21 @@ class _Start:
             )
         if isinstance(instance, BaseRetriever):
             query = _describe.text_of(_describe.argument(bound, "str_or_query_bundle"))
+            if (told := self.told("retrieval", query)) is not None:
+                told.set("gen_ai.data_source.id", self.owner)
+                return None
             return ironspan.retrieval(query, source=self.owner, top_k=_count(instance, "similarity_top_k"), **common)
         if isinstance(instance, BaseTool):
             return self.tool(instance, common)
         if isinstance(instance, BaseQueryEngine | BaseChatEngine | BaseSynthesizer):
-            asked = next(
-                (v for k, v in bound.arguments.items() if k in ("str_or_query_bundle", "message", "query")), None
-            )
-            start = ironspan.span if self.above is not None else ironspan.workflow
-            return start(self.owner, input=_describe.text_of(asked), **common)
-        if self.method == "run" and _is_workflow(instance):
+            return self.engine(common)
+        if self.is_run:
             return self.run(instance, common)
+        if isinstance(instance, TransformComponent | BaseQuestionGenerator):
+            return self.part(common)
+        if _describe.is_a(self.kind, "IngestionPipeline") or _describe.is_a(self.kind, "QueryPipeline"):
+            start = ironspan.span if self.above is not None else ironspan.workflow
+            return start(self.owner, input=_given(bound), **common)
         name = self.method if self.instance is None and self.owner == "" else f"{self.owner}.{self.method}"
         if "ev" in bound.arguments:
             # A step of a workflow is known by its name; its events are what goes in and out.
@@ -263,8 +349,61 @@ class _Start:
                 return above.kind == kind
         return False
 
+    def is_inside_itself(self) -> bool:
+        """Whether the nearest call that is shown is one of the same class: its methods call each other."""
+        for above in RUNS.ancestry(self.above) if self.above is not None else ():
+            if isinstance(above, Call) and above.owns:
+                return isinstance(above.key, str) and above.key.startswith(f"{self.owner}.")
+        return False
+
+    def told(self, kind: str, what: Any) -> Span | None:
+        """The span of this very act, where the old `CallbackManager` told of it just before."""
+        if not WRAPPING or (call := WRAPPING.get(self.base)) is None:
+            return None
+        if call.kind != kind or call.metadata is None or call.metadata.get("what") != what:
+            return None
+        WRAPPING.pop(self.base, None)
+        return call.span if isinstance(call.span, Span) else None
+
+    def engine(self, common: dict[str, Any]) -> Span | None:
+        if self.method not in _describe.ENGINE_CALLS:
+            return None
+        given = self.bound.arguments.items()
+        asked = next((v for k, v in given if k in ("str_or_query_bundle", "message", "query")), None)
+        asked = ironspan.UNSET if asked is None else _describe.text_of(asked)
+        if _describe.is_a(self.kind, "BaseAgent"):
+            # The agents of older versions.
+            if self.is_inside_itself():
+                return None
+            return ironspan.agent(self.owner, input=asked, **common)
+        start = ironspan.span if self.above is not None else ironspan.workflow
+        return start(self.owner, input=asked, **common)
+
+    def part(self, common: dict[str, Any]) -> Span | None:
+        """A transformation of nodes, or a generator of sub-questions: known by its class, however it is called."""
+        if self.is_inside_itself():
+            return None
+        return ironspan.span(self.owner, input=_given(self.bound), **common)
+
+    def postprocessor(self, instance: Any, common: dict[str, Any]) -> Span | None:
+        if self.is_inside_itself():
+            return None
+        nodes = _describe.argument(self.bound, "nodes")
+        given = {
+            "query": _describe.text_of(_describe.argument(self.bound, "query_bundle", 1)),
+            "nodes": len(nodes) if isinstance(nodes, list) else None,
+            "top_n": _count(instance, "top_n"),
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        return ironspan.span(
+            self.owner, kind="rerank" if "rank" in self.owner.lower() else "span", input=given, **common
+        )
+
     def generation(self, common: dict[str, Any]) -> Span | None:
         if self.method not in _describe.LLM_CALLS or self.is_inside("generation"):
+            return None
+        if _describe.is_a(self.kind, "StructuredLLM"):
+            # It asks another model, whose call is announced as well.
             return None
         chats = "chat" in self.method
         span = ironspan.generation(
@@ -280,15 +419,15 @@ class _Start:
         return span
 
     def tool(self, tool: Any, common: dict[str, Any]) -> Span | None:
-        if self.is_inside("tool"):
+        if self.is_inside("tool") or _describe.is_output_tool(tool):
             return None
-        call_id = self.above.call_id if self.above is not None else None
-        given = self.bound.arguments
-        arguments = given.get("kwargs") or given.get("input") or given.get("args")
+        name = str(getattr(tool.metadata, "name", None) or self.owner)
+        if self.told("tool", name) is not None:
+            return None
         return ironspan.tool(
-            str(getattr(tool.metadata, "name", None) or self.owner),
-            arguments=arguments,
-            call_id=call_id,
+            name,
+            arguments=_describe.tool_arguments(self.bound),
+            call_id=self.above.call_id if self.above is not None else None,
             description=getattr(tool.metadata, "description", None),
             **common,
         )
@@ -336,7 +475,8 @@ def _let_go(id_: str, _stream: weakref.ref[Any]) -> None:
             RUNS.finish(call, "cancelled")
 
 
-def _leave(call: Call) -> None:
+def leave(call: Call) -> None:
+    """Makes current again what was current before the call."""
     if call.entered and isinstance(call.span, Span):
         call.span._leave()
 
@@ -371,8 +511,15 @@ def open_rerank(id_: str, event: Any) -> None:
     """Begins a rerank, which only events tell of. What the reranker asks of a model hangs below it."""
     above = calls(id_)
     query = _describe.text_of(getattr(event, "query", None))
+    model = getattr(event, "model_name", None)
+    shown = next((run for run in RUNS.ancestry(above) if run.owns), None) if above is not None else None
+    if isinstance(shown, Call) and shown.kind == "rerank" and isinstance(shown.span, Span):
+        # The postprocessor's call is announced; where it is not (asynchronous ones), the event is all there is.
+        if model:
+            shown.span.set("gen_ai.request.model", model)
+        return
     given = {"query": query, "nodes": len(getattr(event, "nodes", ())), "top_n": getattr(event, "top_n", None)}
-    span = ironspan.span(getattr(event, "model_name", None) or "rerank", kind="rerank", input=given)
+    span = ironspan.span(model or "rerank", kind="rerank", input=given)
     call = Call(_rerank_key(id_), above.key if above is not None else None, span, _core._current_span_id())
     call.kind, call.entered = "rerank", True
     span.__enter__()
@@ -389,7 +536,7 @@ def close_rerank(id_: str, nodes: Any = None) -> None:
         if nodes is not None and isinstance(call.span, Span):
             call.span.documents(nodes)
     finally:
-        _leave(call)
+        leave(call)
         RUNS.finish(call)
 
 
@@ -397,83 +544,15 @@ def _rerank_key(id_: str) -> str:
     return f"{id_}/rerank"
 
 
-def _write_result(call: Call, result: Any) -> None:
-    span = call.span
-    if not isinstance(span, Span) or result is None:
-        return
-    if call.kind == "generation":
-        span.output(result)
-    elif call.kind == "retrieval":
-        span.documents(result)
-    elif call.kind == "embedding":
-        _write_vectors(span, result)
-    elif call.kind == "tool":
-        _write_tool_output(span, result)
-    else:
-        _write_response(span, result)
-
-
-def _write_vectors(span: Span, result: Any) -> None:
-    vector = result[0] if isinstance(result, list) and result and isinstance(result[0], list) else result
-    if isinstance(vector, list):
-        span.set("gen_ai.embeddings.dimension.count", len(vector))
-
-
-def _write_tool_output(span: Span, result: Any) -> None:
-    content = getattr(result, "content", result)
-    span.output(content)
-    if getattr(result, "is_error", False):
-        span.error(str(content))
-
-
-def _write_response(span: Span, result: Any) -> None:
-    """The answer of an engine or a workflow. A stream is not read: it is the user's to read."""
-    stream = vars(result).get("response_gen") if hasattr(result, "__dict__") else None
-    if inspect.isgenerator(stream) or inspect.isasyncgen(stream):
-        frame = _core._capture()
-        if frame is not None:
-            carried: Any = _carried if inspect.isgenerator(stream) else _carried_async
-            result.response_gen = carried(stream, frame)
-        return
-    if inspect.isgenerator(result) or inspect.isasyncgen(result) or "Streaming" in type(result).__name__:
-        return
-    for name in ("response", "result"):
-        if (answer := getattr(result, name, None)) is not None:
-            span.output(getattr(answer, "response", answer))
-            return
-    span.output(result)
-
-
-def _carried(stream: Generator[Any, Any, Any], frame: Any) -> Generator[Any, None, None]:
-    """`stream`, with what it opens placed where it was made: a model is asked only when the first token is read."""
-    try:
-        while True:
-            with frame:
-                try:
-                    item = next(stream)
-                except StopIteration:
-                    return
-            yield item
-    finally:
-        stream.close()
-
-
-async def _carried_async(stream: AsyncGenerator[Any, None], frame: Any) -> AsyncGenerator[Any, None]:
-    """Likewise."""
-    try:
-        while True:
-            with frame:
-                try:
-                    item = await anext(stream)
-                except StopAsyncIteration:
-                    return
-            yield item
-    finally:
-        await stream.aclose()
-
-
-def _is_workflow(instance: Any) -> bool:
-    return any(step.__name__ == "Workflow" for step in type(instance).__mro__)
+def _given(bound: inspect.BoundArguments) -> Any:
+    """The arguments of a call as its input; of documents and nodes their number, for they are whole texts."""
+    given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+    shown = {
+        name: len(value) if name in ("documents", "nodes") and isinstance(value, list | tuple) else value
+        for name, value in given.items()
+        if name not in ("args", "kwargs", "show_progress", "metadatas") and value is not None
+    }
+    return shown or ironspan.UNSET
 
 
 def _count(instance: Any, name: str) -> int | None:

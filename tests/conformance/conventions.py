@@ -104,7 +104,7 @@ _TOKENS = {
     ),
 }
 #: Objects that hold the tokens of one call, as JSON in an attribute.
-_USAGE_OBJECTS = ("mlflow.chat.tokenUsage", "langsmith.usage_metadata", "gen_ai.usage.input_token_details")
+_USAGE_OBJECTS = ("mlflow.chat.tokenUsage", "langsmith.metadata.usage_metadata")
 _USAGE_WORDS = {
     "in": ("input_tokens",),
     "out": ("output_tokens",),
@@ -311,8 +311,8 @@ def _inner_list(value: Any) -> Any:
 def _langfuse_tokens(details: dict[str, Any], what: str) -> int | None:
     """Langfuse keeps disjoint counts: `input` without what `input_cache_read` holds, and so on. Totals are the sums."""
     if what in ("in", "out"):
-        begin = "input" if what == "in" else "output"
-        return sum(int(value) for key, value in details.items() if key.startswith(begin))
+        word = "input" if what == "in" else "output"
+        return sum(int(value) for key, value in details.items() if word in key)
     ends = {
         "cached": ("input_cache_read", "input_cached_tokens", "cache_read_input_tokens"),
         "cache_write": ("input_cache_creation", "cache_creation_input_tokens"),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -15,10 +14,13 @@ __all__ = ["Instrumented", "provider"]
 
 
 def provider(endpoint: str) -> TracerProvider:
-    """A provider that exports to the receiver, set as the global one."""
+    """A provider that exports to the receiver.
+
+    It is not made the global one: the provider's own packages (`anthropic`) put spans there as well, and what they do
+    is not the tracer's doing.
+    """
     made = TracerProvider()
     made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")))
-    trace.set_tracer_provider(made)
     return made
 
 

@@ -50,8 +50,6 @@ class _LangSmith:
 def start(endpoint: str) -> _LangSmith:
     os.environ.update(
         LANGSMITH_TRACING="true",
-        LANGSMITH_OTEL_ENABLED="true",
-        LANGSMITH_OTEL_ONLY="true",
         LANGSMITH_API_KEY="none",
         LANGSMITH_ENDPOINT=endpoint,
     )
@@ -60,6 +58,6 @@ def start(endpoint: str) -> _LangSmith:
     from tests.conformance.tracers._opentelemetry import provider
 
     made = provider(endpoint)
-    client = Client()
+    client = Client(tracing_mode="otel", otel_tracer_provider=made)
     configure(client=client)
     return _LangSmith(client, made)

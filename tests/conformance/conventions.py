@@ -145,7 +145,7 @@ class Seen:
         for name, attributes in self.received.events:
             said += [name, *map(str, attributes.values())]
         said += (str(value) for key, value in self.attributes.items() if "error" in key or "status" in key)
-        said += (str(value) for key, value in self.attributes.items() if "output" in key)
+        said += self.output()
         return "\n".join(said)
 
     def tokens(self, what: str) -> int | None:
@@ -259,10 +259,12 @@ def _read(span: Received) -> Seen:
 
 
 def _is_output(key: str) -> bool:
+    key = key.lower()
     return any(word in key for word in ("output", "completion", "result", "document")) and "token" not in key
 
 
 def _is_input(key: str) -> bool:
+    key = key.lower()
     return any(word in key for word in ("input", "prompt", "argument", "query")) and "token" not in key
 
 

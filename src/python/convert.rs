@@ -620,6 +620,14 @@ fn is_printable(c_name: &str, class: &Bound<'_, PyType>) -> bool {
     ) {
         return true;
     }
+    // Addresses as pydantic keeps them: a class of its own around one made in Rust.
+    if c_name == "pydantic_core._pydantic_core.Url"
+        || c_name.ends_with("Url") && type_has(class, pyo3::intern!(class.py(), "unicode_string"))
+    {
+        return class.module().is_ok_and(|module| {
+            module.to_str().is_ok_and(|module| matches!(module, "pydantic.networks" | "pydantic_core._pydantic_core"))
+        });
+    }
     if !matches!(c_name, "UUID" | "Fraction" | "PosixPath" | "WindowsPath" | "PurePosixPath" | "PureWindowsPath") {
         return false;
     }

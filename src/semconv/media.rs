@@ -31,10 +31,20 @@ impl<'a> Media<'a> {
     /// Reads a block, or the `source`, `image_url`, `file` and the like inside it. `modality` is what the block's type
     /// says; where it is empty, or a document, the media type decides.
     pub(super) fn read(modality: &str, block: View<'a>) -> Option<Self> {
-        let [source, image_url, video_url, input_audio, file, file_data, audio, image] =
-            block.pick(["source", "image_url", "video_url", "input_audio", "file", "file_data", "audio", "image"]);
+        let [source, image_url, video_url, input_audio, file, file_data, audio, image, video] = block.pick([
+            "source",
+            "image_url",
+            "video_url",
+            "input_audio",
+            "file",
+            "file_data",
+            "audio",
+            "image",
+            "video",
+        ]);
         let outer = Fields::read(block);
-        let nested = [source, image_url, video_url, input_audio, file, file_data, audio, image].into_iter().flatten();
+        let nested =
+            [source, image_url, video_url, input_audio, file, file_data, audio, image, video].into_iter().flatten();
         for inner in nested {
             if inner.is_map() {
                 let fields = Fields::read(inner).or(outer);
@@ -43,7 +53,7 @@ impl<'a> Media<'a> {
                 }
             }
         }
-        let direct = [file_data, audio, image].into_iter().flatten().find(|value| !value.is_map());
+        let direct = [file_data, audio, image, video].into_iter().flatten().find(|value| !value.is_map());
         let url = [image_url, video_url, source].into_iter().flatten().find(|value| value.text().is_some());
         Fields { data: outer.data.or(direct), url: outer.url.or(url), ..outer }.media(modality)
     }
@@ -106,6 +116,8 @@ struct Fields<'a> {
     data: Option<View<'a>>,
     url: Option<View<'a>>,
     file_id: Option<View<'a>>,
+    /// The thing itself, where it is plain text.
+    text: Option<Text<'a>>,
 }
 
 impl<'a> Fields<'a> {
@@ -121,15 +133,19 @@ impl<'a> Fields<'a> {
         let [data, base64, bytes, file_data] = block.pick(["data", "base64", "bytes", "file_data"]);
         let [url, uri, file_uri, uri_camel, hosted, path] =
             block.pick(["url", "uri", "file_uri", "fileUri", "file_url", "path"]);
-        let [kind, source_type, format, file_id, id] = block.pick(["type", "source_type", "format", "file_id", "id"]);
+        let [kind, source_type, format, file_id, id, text] =
+            block.pick(["type", "source_type", "format", "file_id", "id", "text"]);
+        let [bucket, bucket_snake] = block.pick(["s3Location", "s3_location"]);
+        let stored = bucket.or(bucket_snake).and_then(|place| place.get("uri"));
         let by_id = source_type.is_some_and(|kind| kind.str().as_deref() == Some("id"));
         Self {
             kind,
             mime: media_type.or(mime_type).or(mime_camel).or(image_mime).or(document_mime).or(video_mime),
             format,
             data: data.or(base64).or(bytes).or(file_data).filter(|data| !data.is_empty() && !data.is_map()),
-            url: url.or(uri).or(file_uri).or(uri_camel).or(hosted).or(path).filter(|url| !url.is_empty()),
+            url: url.or(uri).or(file_uri).or(uri_camel).or(hosted).or(path).or(stored).filter(|url| !url.is_empty()),
             file_id: file_id.or(id.filter(|_| by_id)),
+            text: text.and_then(View::text),
         }
     }
 
@@ -141,6 +157,7 @@ impl<'a> Fields<'a> {
             data: self.data,
             url: self.url,
             file_id: self.file_id,
+            text: self.text,
         }
     }
 
@@ -173,6 +190,9 @@ impl<'a> Fields<'a> {
             }
             return Some(Media::Uri { modality: modality_of(mime.as_deref()), mime, uri: url });
         }
+        if let Some(text) = self.text {
+            return Some(Media::PlainText(text));
+        }
         let id = self.file_id?.str()?;
         Some(Media::File { modality: modality_of(mime.as_deref()), mime, id })
     }
@@ -193,7 +213,22 @@ fn mime_of_format<'a>(modality: &str, format: Cow<'a, str>) -> Option<Cow<'a, st
     if format.contains('/') {
         return Some(format);
     }
-    matches!(modality, "image" | "audio" | "video").then(|| Cow::Owned(format!("{modality}/{format}")))
+    if matches!(modality, "image" | "audio" | "video") {
+        return Some(Cow::Owned(format!("{modality}/{format}")));
+    }
+    // Documents of Bedrock's Converse API.
+    Some(Cow::Borrowed(match &*format {
+        "pdf" => "application/pdf",
+        "txt" => "text/plain",
+        "md" => "text/markdown",
+        "csv" => "text/csv",
+        "html" => "text/html",
+        "doc" => "application/msword",
+        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "xls" => "application/vnd.ms-excel",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        _ => return None,
+    }))
 }
 
 /// Bytes that are base64 text already: LlamaIndex keeps images so.

@@ -168,6 +168,8 @@ impl<'w, 'o> Messages<'w, 'o> {
         }
         if let Side::Output { failed } = self.side {
             let said = self.reasons.get(self.written - 1).map(|said| Cow::Owned(said.to_string()));
+            // `completed` is the state of a whole response and leaves open why the model stopped.
+            let reason = reason.map(|word| if calls && word == "completed" { "tool_call".into() } else { word });
             let known = said.or(reason).map(finish::normalised);
             let assumed = if failed {
                 "error"
@@ -226,8 +228,6 @@ impl<'w, 'o> Messages<'w, 'o> {
             }
         }
         let calls = parts.calls > 0;
-        // `completed` is the state of the whole response and leaves open why the model stopped.
-        let reason = if calls && reason.as_deref() == Some("completed") { Some("tool_call".into()) } else { reason };
         self.end(None, calls, reason, response);
     }
 
@@ -320,6 +320,11 @@ pub(super) fn is_block(value: View<'_>) -> bool {
             | "redacted_thinking"
             | "document"
             | "server_tool_use"
+            | "text-plain"
+            | "audio"
+            | "video"
+            | "media"
+            | "non_standard"
     )
 }
 
@@ -346,6 +351,8 @@ struct Message<'a> {
     name: Option<View<'a>>,
     refusal: Option<View<'a>>,
     reasoning: Option<View<'a>>,
+    /// Speech, beside the content (OpenAI).
+    audio: Option<View<'a>>,
     metadata: Option<View<'a>>,
     usage: Option<View<'a>>,
     reason: Option<View<'a>>,
@@ -374,15 +381,20 @@ impl<'a> Message<'a> {
             "reasoning",
             "thinking",
         ]);
-        let [finish_reason, stop_reason] = value.pick(["finish_reason", "stop_reason"]);
+        let [finish_reason, stop_reason, audio, pieces] =
+            value.pick(["finish_reason", "stop_reason", "audio", "tool_call_chunks"]);
         let kind = kind.and_then(View::word).or(outer_kind);
         let filled = |view: Option<View<'a>>| view.filter(|view| !view.is_empty());
-        let (blocks, tool_calls) = (filled(blocks), filled(tool_calls));
+        // The pieces of a streamed call hold what the model wrote; the calls parsed from them lack what broke off.
+        let (pieces, is_piece) = (filled(pieces), kind.as_deref().is_some_and(|kind| kind.ends_with("Chunk")));
+        let (pieces, invalid_calls) = if is_piece && pieces.is_some() { (pieces, None) } else { (None, invalid_calls) };
+        let tool_calls = pieces.or(filled(tool_calls));
         let body = content.or(parts).or(blocks);
+        let blocks = filled(blocks);
         let role = match role.and_then(View::word) {
             Some(role) => {
                 // A mapping with a role alone may be anything.
-                body.or(tool_calls).or(function_call).or(refusal)?;
+                body.or(tool_calls).or(function_call).or(refusal).or(audio)?;
                 known_role(&role).map_or(role, Cow::Borrowed)
             }
             None => match kind.as_deref().and_then(known_role) {
@@ -401,9 +413,11 @@ impl<'a> Message<'a> {
                 },
             },
         };
-        let [extra_calls, extra_call, extra_id, extra_refusal, extra_reasoning] = match extra {
-            Some(extra) => extra.pick(["tool_calls", "function_call", "tool_call_id", "refusal", "reasoning_content"]),
-            None => [None; 5],
+        let [extra_calls, extra_call, extra_id, extra_refusal, extra_reasoning, extra_audio] = match extra {
+            Some(extra) => {
+                extra.pick(["tool_calls", "function_call", "tool_call_id", "refusal", "reasoning_content", "audio"])
+            }
+            None => [None; 6],
         };
         let invalid_calls = filled(invalid_calls);
         let only_results = || body.is_some_and(|list| list.first().is_some() && list.items().all(is_result_block));
@@ -423,6 +437,7 @@ impl<'a> Message<'a> {
             name,
             refusal: refusal.or(extra_refusal),
             reasoning: filled(reasoning).or(filled(extra_reasoning)).or(filled(reasoning_short)).or(filled(thinking)),
+            audio: audio.or(extra_audio).filter(|audio| audio.is_map()),
             metadata,
             usage,
             reason: finish_reason.or(stop_reason),
@@ -443,6 +458,7 @@ impl<'a> Message<'a> {
             name: None,
             refusal: None,
             reasoning: None,
+            audio: None,
             metadata: None,
             usage: None,
             reason: None,
@@ -462,6 +478,9 @@ impl<'a> Message<'a> {
         parts.calls_listed = self.tool_calls.or(self.invalid_calls).is_some();
         if let Some(content) = self.content {
             parts.content(content);
+        }
+        if let Some(audio) = self.audio {
+            parts.speech(audio);
         }
         if let Some(text) = self.refusal.and_then(View::text).filter(|text| !text.bytes.is_empty()) {
             parts.text(text);

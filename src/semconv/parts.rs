@@ -4,7 +4,7 @@
 
 use crate::json::Writer;
 use crate::semconv::media;
-use crate::semconv::view::View;
+use crate::semconv::view::{View, is_text};
 use crate::tape::{Text, Token};
 
 /// Writes the parts of one message: what lies between the brackets.
@@ -96,7 +96,12 @@ impl<'w, 'o> Parts<'w, 'o> {
         self.out.str(&name.and_then(View::str).unwrap_or_default());
         if let Some(arguments) = arguments {
             self.out.raw(",\"arguments\":");
-            write_structured(arguments, self.out);
+            // A call without arguments streams none, where one that comes whole has an empty object.
+            if arguments.is_empty() && arguments.text().is_some() {
+                self.out.raw("{}");
+            } else {
+                write_structured(arguments, self.out);
+            }
         }
         self.out.raw("}");
     }
@@ -142,6 +147,22 @@ impl<'w, 'o> Parts<'w, 'o> {
         self.out.raw("}");
     }
 
+    /// Speech with its transcript: a `text` part and a `blob` part, or the `file` part of one that came before.
+    pub(super) fn speech(&mut self, audio: View<'_>) {
+        let [transcript, id, data] = audio.pick(["transcript", "id", "data"]);
+        if let Some(text) = transcript.and_then(View::text).filter(|text| !text.bytes.is_empty()) {
+            self.text(text);
+        }
+        if data.is_some_and(|data| !data.is_empty()) {
+            self.media("audio", "audio", audio);
+        } else if let Some(id) = id.filter(|_| transcript.is_none()) {
+            self.begin("file");
+            self.out.raw(",\"modality\":\"audio\",\"file_id\":");
+            self.out.value(id.bytes());
+            self.out.raw("}");
+        }
+    }
+
     /// The whole content of a message: text, a block, or a sequence of them.
     pub(super) fn content(&mut self, content: View<'_>) {
         match content.token() {
@@ -175,6 +196,7 @@ impl<'w, 'o> Parts<'w, 'o> {
     fn typed(&mut self, kind: &str, block: View<'_>) {
         match kind {
             "text" | "input_text" | "output_text" | "summary_text" | "refusal" => self.text_block(kind, block),
+            "text-plain" if block.get("text").is_some() => self.text_block(kind, block),
             "thinking" | "reasoning" | "reasoning_content" | "reasoning_text" => {
                 let [thinking, reasoning, content, nested, summary, text] =
                     block.pick(["thinking", "reasoning", "content", "reasoning_content", "summary", "text"]);
@@ -188,33 +210,47 @@ impl<'w, 'o> Parts<'w, 'o> {
                 self.begin("reasoning");
                 self.out.raw(",\"content\":\"\",\"redacted\":true}");
             }
-            "tool_use" | "tool_call" | "function_call" | "tool_call_chunk" | "input_json_delta"
+            "tool_use" | "tool_call" | "function_call" | "tool_call_chunk" | "invalid_tool_call"
+            | "input_json_delta"
                 if self.calls_listed => {}
-            "tool_use" | "tool_call" | "function_call" | "custom_tool_call" => self.call_of(block),
+            "tool_use" | "tool_call" | "function_call" | "custom_tool_call" | "invalid_tool_call" => {
+                self.call_of(block)
+            }
             "tool_result" | "tool_call_response" | "function_call_output" | "custom_tool_call_output" => {
                 let [tool_use_id, call_id, id] = block.pick(["tool_use_id", "call_id", "id"]);
                 let [content, output, response] = block.pick(["content", "output", "response"]);
                 self.result(tool_use_id.or(call_id).or(id), response.or(output).or(content));
             }
-            "server_tool_use" | "mcp_tool_use" => {
+            // A part of the conventions' own carries what identifies it and stays as it is.
+            "blob" | "uri" | "server_tool_call_response" | "compaction" => self.as_is(block),
+            "server_tool_call" if block.get("server_tool_call").is_some() => self.as_is(block),
+            "server_tool_call" | "server_tool_use" | "mcp_tool_use" | "mcp_call" => {
                 let [id, name] = block.pick(["id", "name"]);
                 self.server_call(id, name.and_then(View::str).as_deref().unwrap_or(kind), block);
             }
-            // A part of the conventions' own carries what identifies it and stays as it is.
-            "blob" | "uri" | "server_tool_call" | "server_tool_call_response" | "compaction" => self.as_is(block),
+            "executable_code" => self.server_call(block.get("id"), "code_execution", block),
+            "server_tool_result" | "code_execution_result" => {
+                let [id, output, result] = block.pick(["tool_call_id", "output", "code_execution_result"]);
+                self.server_result(id, kind, output.or(result));
+            }
             "file" if block.get("modality").is_some() => self.as_is(block),
             "image" | "image_url" | "input_image" => self.media("image", kind, block),
             "audio" | "input_audio" => self.media("audio", kind, block),
             "video" | "video_url" => self.media("video", kind, block),
-            "file" | "input_file" | "document" => self.media("document", kind, block),
+            "file" | "input_file" | "document" => self.document(kind, block),
+            // Google's form in LangChain: the media type alone says what it is.
+            "media" => self.media("", kind, block),
+            "guard_content" | "guardContent" => self.guarded(block.get("guard_content").unwrap_or(block)),
+            // LangChain's wrapper for what its standard has no block for. Nobody wraps twice.
+            "non_standard" => match block.get("value").filter(|inner| inner.is_map() && !is_wrapper(*inner)) {
+                Some(inner) => self.block(inner),
+                None => self.as_is(block),
+            },
+            // Where a provider may cut its cache is no content.
+            "cache" | "cachePoint" | "cache_point" => {}
             _ if kind.ends_with("_tool_result") => {
                 let [id, content] = block.pick(["tool_use_id", "content"]);
-                self.begin_with("server_tool_call_response", id);
-                self.out.raw(",\"server_tool_call_response\":{\"type\":");
-                self.out.word(kind);
-                self.out.raw(",\"content\":");
-                self.out.value(content.map_or(&[], View::bytes));
-                self.out.raw("}}");
+                self.server_result(id, kind, content);
             }
             // Hosted tools of the Responses API: web_search_call, code_interpreter_call, mcp_call and so on.
             _ if kind.ends_with("_call") => {
@@ -236,6 +272,26 @@ impl<'w, 'o> Parts<'w, 'o> {
         }
     }
 
+    /// A document: a file, or content that was put together for citing.
+    fn document(&mut self, kind: &str, block: View<'_>) {
+        let content = block.get("source").and_then(|source| source.get("content")).filter(|content| content.is_list());
+        match content {
+            Some(content) => content.items().for_each(|item| match sole_text_of(item) {
+                Some(text) => self.text(text),
+                None => self.media("image", "image", item),
+            }),
+            None => self.media("document", kind, block),
+        }
+    }
+
+    /// Text that a guardrail is to look at (Bedrock).
+    fn guarded(&mut self, content: View<'_>) {
+        match content.get("text").map(|text| text.get("text").unwrap_or(text)).and_then(View::text) {
+            Some(text) => self.text(text),
+            None => self.generic("guard_content", content),
+        }
+    }
+
     fn media(&mut self, modality: &str, kind: &str, block: View<'_>) {
         match media::Media::read(modality, block) {
             Some(media::Media::PlainText(text)) => self.text(text),
@@ -253,8 +309,59 @@ impl<'w, 'o> Parts<'w, 'o> {
         self.out.raw(",\"name\":");
         self.out.str(name);
         self.out.raw(",\"server_tool_call\":");
-        self.out.value(block.bytes());
+        let [kind, index, pieces] = block.pick(["type", "index", "partial_json"]);
+        if kind.is_some() && index.or(pieces).is_none() {
+            self.out.value(block.bytes());
+        } else {
+            self.server_call_fields(kind, name, pieces, block);
+        }
         self.out.raw("}");
+    }
+
+    /// A call without what a stream added to it: the block's number, and the input as the text that it came in.
+    fn server_call_fields(&mut self, kind: Option<View<'_>>, name: &str, pieces: Option<View<'_>>, block: View<'_>) {
+        self.out.raw("{\"type\":");
+        self.out.word(kind.and_then(View::word).as_deref().unwrap_or(name));
+        for (key, value) in block.pairs() {
+            let key = key.to_str();
+            match (&*key, pieces) {
+                ("type" | "index" | "partial_json", _) => continue,
+                ("input", Some(pieces)) => {
+                    self.out.raw(",\"input\":");
+                    write_structured(pieces, self.out);
+                }
+                _ => {
+                    self.out.raw(",");
+                    self.out.key(&key);
+                    self.out.value(value.bytes());
+                }
+            }
+        }
+        self.out.raw("}");
+    }
+
+    /// A call of a hosted tool that came in pieces.
+    pub(super) fn streamed_server_call(&mut self, kind: &str, id: Option<View<'_>>, name: &str, input: View<'_>) {
+        self.begin_with("server_tool_call", id);
+        self.out.raw(",\"name\":");
+        self.out.str(name);
+        self.out.raw(",\"server_tool_call\":{\"type\":");
+        self.out.word(kind);
+        self.out.raw(",\"input\":");
+        write_structured(input, self.out);
+        self.out.raw("}}");
+    }
+
+    fn server_result(&mut self, id: Option<View<'_>>, kind: &str, content: Option<View<'_>>) {
+        self.begin_with("server_tool_call_response", id.filter(|id| !id.is_empty()));
+        self.out.raw(",\"server_tool_call_response\":{\"type\":");
+        self.out.word(kind);
+        self.out.raw(",\"content\":");
+        match content {
+            Some(content) => self.out.value(content.bytes()),
+            None => self.out.raw("null"),
+        }
+        self.out.raw("}}");
     }
 
     /// A block that is told by its keys: Google's parts and those of Bedrock's Converse API.
@@ -273,6 +380,7 @@ impl<'w, 'o> Parts<'w, 'o> {
         ]);
         let [tool_use, tool_result, reasoning, image, document, video, cache_point] =
             block.pick(["toolUse", "toolResult", "reasoningContent", "image", "document", "video", "cachePoint"]);
+        let [audio, guarded] = block.pick(["audio", "guardContent"]);
         let text = text.and_then(View::text);
         if let (Some(text), Some(true)) = (text, thought.map(View::is_true)) {
             self.reasoning_text(text);
@@ -297,16 +405,17 @@ impl<'w, 'o> Parts<'w, 'o> {
         } else if let Some(code) = code.or(code_camel) {
             self.server_call(None, "code_execution", code);
         } else if let Some(result) = result.or(result_camel) {
-            self.begin("server_tool_call_response");
-            self.out.raw(",\"server_tool_call_response\":{\"type\":\"code_execution\",\"content\":");
-            self.out.value(result.bytes());
-            self.out.raw("}}");
+            self.server_result(None, "code_execution", Some(result));
         } else if let Some(image) = image {
             self.media("image", "image", image);
         } else if let Some(document) = document {
-            self.media("document", "document", document);
+            self.document("document", document);
         } else if let Some(video) = video {
             self.media("video", "video", video);
+        } else if let Some(audio) = audio {
+            self.media("audio", "audio", audio);
+        } else if let Some(guarded) = guarded {
+            self.guarded(guarded);
         } else if cache_point.is_none() && !block.is_empty() {
             self.generic("json", block);
         }
@@ -314,6 +423,17 @@ impl<'w, 'o> Parts<'w, 'o> {
 
     /// A block under its own keys, its type among them.
     fn as_is(&mut self, block: View<'_>) {
+        let [kind, block_kind] = block.pick(["type", "block_type"]);
+        if let (None, Some(kind)) = (kind, block_kind.and_then(View::word)) {
+            // LlamaIndex's name for it.
+            self.begin(&kind);
+            for (key, value) in block.pairs().filter(|(key, _)| !is_text(*key, "block_type")) {
+                self.out.raw(",");
+                self.out.key(&key.to_str());
+                self.out.value(value.bytes());
+            }
+            return self.out.raw("}");
+        }
         if self.written > 0 {
             self.out.raw(",");
         }
@@ -336,6 +456,16 @@ pub(super) fn write_structured(value: View<'_>, out: &mut Writer<'_>) {
     if !(text.trim_start().starts_with(['{', '[']) && out.json_text(&text)) {
         out.str(&text);
     }
+}
+
+/// Whether a block holds another one.
+fn is_wrapper(block: View<'_>) -> bool {
+    block.get("type").and_then(View::str).as_deref() == Some("non_standard")
+}
+
+/// The text of one block of text, whatever provider's.
+fn sole_text_of(block: View<'_>) -> Option<Text<'_>> {
+    block.text().or_else(|| block.get("text").and_then(View::text))
 }
 
 /// The text of a value that is text, or one text block alone.

@@ -168,6 +168,8 @@ impl<'a> Request<'a> {
             "prompt" => set_some(&mut self.prompt, value),
             "system" | "instructions" | "system_instruction" | "systemInstruction" => set_some(&mut self.system, value),
             "tools" | "functions" => set_some(&mut self.tools, value),
+            // Bedrock's; Google has another thing of that name.
+            "toolConfig" if value.get("tools").is_some() => set_some(&mut self.tools, value),
             // Google's and Bedrock's parameters lie one level deeper. What is unknown there stays in place.
             "generation_config" | "generationConfig" | "inferenceConfig" => {
                 let mut known = value.is_map();

@@ -42,9 +42,17 @@ impl<'a> Response<'a> {
 
     /// Notes where a wrapper keeps its usage.
     fn note_usage(&mut self, wrapper: View<'a>) {
-        let [token_usage, usage, metadata, camel, counts] =
-            wrapper.pick(["token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage"]);
-        for found in [metadata, token_usage, usage, camel, counts].into_iter().flatten() {
+        let [token_usage, usage, metadata, camel, counts, meta, count] = wrapper.pick([
+            "token_usage",
+            "usage",
+            "usage_metadata",
+            "usageMetadata",
+            "tokenUsage",
+            // Cohere's, in its first version and in LangChain's package.
+            "meta",
+            "token_count",
+        ]);
+        for found in [metadata, token_usage, usage, camel, counts, meta, count].into_iter().flatten() {
             self.push_usage(found);
         }
     }
@@ -60,6 +68,15 @@ impl<'a> Response<'a> {
     pub(super) fn note_wrapper(&mut self, wrapper: View<'a>) {
         self.note_names(wrapper);
         self.note_usage(wrapper);
+    }
+
+    /// Notes what LlamaIndex keeps of a provider's response beside the message: the response, or the event or chunk that
+    /// ended the stream.
+    fn note_raw(&mut self, raw: View<'a>) {
+        self.note_wrapper(raw);
+        if let Some(whole) = raw.get("response").filter(|whole| whole.is_map()) {
+            self.note_wrapper(whole);
+        }
     }
 
     /// Notes the model and the id that a provider's response object has.
@@ -146,6 +163,11 @@ pub(super) fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, resp
             return messages.message(message, response, reason);
         }
     }
+    if let Some(raw) = raw.filter(|_| role.is_none() && message.is_some())
+        && let Some(whole) = better_in_raw(message, raw)
+    {
+        return self::choices(messages, whole, response);
+    }
     let alternative = role.is_none()
         && (message.is_some_and(View::is_map)
             || text.is_some() && messages.proof == Proof::Said && is_generation(value));
@@ -154,7 +176,14 @@ pub(super) fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, resp
         || messages_key.is_none() && inner.is_some_and(|inner| messages.message(inner, response, None));
     if written {
         if let Some(raw) = raw {
-            response.note_wrapper(raw);
+            response.note_raw(raw);
+        } else if alternative {
+            // A provider's own response with a message in it (Cohere).
+            response.note_wrapper(value);
+        }
+        if let Some(extra) = value.get("additional_kwargs").filter(|_| alternative) {
+            response.note_usage(extra);
+            response.push_usage(extra);
         }
         return true;
     }
@@ -163,6 +192,18 @@ pub(super) fn choices<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, resp
         response.note_wrapper(value);
     }
     messages.any_of(value, response)
+}
+
+/// What a provider answered, where LlamaIndex's message says less: the items of the Responses API in their order, with
+/// hosted tools and refusals; choices whose refusal or speech left the message empty.
+fn better_in_raw<'a>(message: Option<View<'a>>, raw: View<'a>) -> Option<View<'a>> {
+    let whole = raw.get("response").filter(|whole| whole.is_map()).unwrap_or(raw);
+    let [output, choices] = whole.pick(["output", "choices"]);
+    let filled = |list: Option<View<'a>>| list.is_some_and(|list| list.is_list() && !list.is_empty());
+    let [blocks, content, extra] = message?.pick(["blocks", "content", "additional_kwargs"]);
+    let says_nothing = [blocks, content, extra].into_iter().flatten().all(View::is_empty);
+    let has_message = choices.and_then(View::first).is_some_and(|choice| choice.get("message").is_some());
+    (filled(output) || says_nothing && has_message).then_some(whole)
 }
 
 /// LangChain's result: one list of alternatives per prompt. A span is one prompt.
@@ -194,8 +235,9 @@ fn is_generation(value: View<'_>) -> bool {
 }
 
 fn generation<'a>(messages: &mut Messages<'_, '_>, value: View<'a>, response: &mut Response<'a>) -> bool {
-    let [message, text, info, done_reason] = value.pick(["message", "text", "generation_info", "done_reason"]);
-    let reason = info.and_then(finish::in_metadata).or_else(|| done_reason.and_then(View::word));
+    let [message, text, info, done_reason, raw] =
+        value.pick(["message", "text", "generation_info", "done_reason", "raw"]);
+    let reason = info.and_then(finish::in_metadata).or_else(|| finish::in_response(raw.unwrap_or(value)));
     let written = match (message.filter(|message| message.is_map()), text.and_then(View::text)) {
         (Some(message), _) => messages.message(message, response, reason),
         (None, Some(text)) => {

@@ -83,6 +83,11 @@ enum Segment<'a> {
         name: Option<View<'a>>,
         arguments: String,
     },
+    /// A call that the provider answers itself. Its kind is that of the block that began it.
+    ServerCall {
+        block: View<'a>,
+        input: String,
+    },
     /// A block that came whole.
     Block(View<'a>),
 }
@@ -117,6 +122,14 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// The begin of a hosted tool's call, whose pieces are those of any call.
+    fn server_call(&mut self, number: Option<i64>, block: View<'a>) {
+        if let Some(number) = number {
+            self.calls.insert(number, self.segments.len());
+        }
+        self.segments.push(Segment::ServerCall { block, input: String::new() });
+    }
+
     /// A piece of the call with that number; without a number, of the call before, unless the piece begins one.
     fn call(&mut self, number: Option<i64>, id: Option<View<'a>>, name: Option<View<'a>>, piece: Option<View<'a>>) {
         let id = id.filter(|id| !id.is_empty());
@@ -129,7 +142,10 @@ impl<'a> Choice<'a> {
         if at == self.segments.len() {
             self.segments.push(Segment::Call { id: None, name: None, arguments: String::new() });
         }
-        if let Some(Segment::Call { id: known_id, name: known_name, arguments }) = self.segments.get_mut(at) {
+        let segment = self.segments.get_mut(at);
+        if let Some(Segment::ServerCall { input, .. }) = segment {
+            input.push_str(&piece.and_then(View::str).unwrap_or_default());
+        } else if let Some(Segment::Call { id: known_id, name: known_name, arguments }) = segment {
             *known_id = known_id.or(id);
             *known_name = known_name.or(name.filter(|name| !name.is_empty()));
             match piece.map(|piece| (piece, piece.str())) {
@@ -185,6 +201,16 @@ impl<'a> Choice<'a> {
                     let arguments = Some(View::new(tape.as_bytes())).filter(|arguments| !arguments.is_empty());
                     parts.call(*id, *name, arguments);
                 }
+                Segment::ServerCall { block, input } if input.is_empty() => parts.block(*block),
+                Segment::ServerCall { block, input } => {
+                    let [kind, id, name] = block.pick(["type", "id", "name"]);
+                    let kind = kind.and_then(View::word).unwrap_or_default();
+                    let name = name.and_then(View::word);
+                    let mut tape = Tape::with_capacity(input.len() + 6);
+                    tape.str(input);
+                    let input = View::new(tape.as_bytes());
+                    parts.streamed_server_call(&kind, id, name.as_deref().unwrap_or(&kind), input);
+                }
                 Segment::Block(block) => parts.block(*block),
             }
         }
@@ -199,6 +225,8 @@ struct Answer<'a> {
     /// The alternatives by their numbers.
     choices: BTreeMap<i64, Choice<'a>>,
     counts: Counts,
+    /// Those of the chunk before, of a framework that says them chunk by chunk.
+    counts_before: Option<Counts>,
     /// The id that LangChain gives all chunks of one answer.
     id: Option<Cow<'a, str>>,
 }
@@ -250,7 +278,7 @@ impl<'a> Answer<'a> {
     /// Counts that a provider repeats as they grow.
     fn latest(&mut self, usage: Option<View<'_>>) {
         if let Some(counts) = usage.and_then(Counts::find) {
-            self.counts.update(counts);
+            self.counts.grow(counts);
         }
     }
 
@@ -266,12 +294,14 @@ impl<'a> Answer<'a> {
                 choice.block(text);
             }
             let Some(delta) = delta else { continue };
-            let [content, refusal, reasoning, reasoning_short, calls] =
-                delta.pick(["content", "refusal", "reasoning_content", "reasoning", "tool_calls"]);
+            let [content, refusal, reasoning, reasoning_short, calls, audio] =
+                delta.pick(["content", "refusal", "reasoning_content", "reasoning", "tool_calls", "audio"]);
+            // The sound comes in pieces that do not join as text; its transcript does.
+            let transcript = audio.and_then(|audio| audio.get("transcript"));
             if let Some(piece) = reasoning.or(reasoning_short).and_then(View::str) {
                 choice.reasoning(&piece);
             }
-            for piece in [content, refusal].into_iter().flatten() {
+            for piece in [content, transcript, refusal].into_iter().flatten() {
                 choice.content(piece);
             }
             for call in calls.into_iter().flat_map(View::items) {
@@ -314,10 +344,10 @@ impl<'a> Answer<'a> {
         let choice = self.choice(None);
         if let Some(block) = block {
             let [kind, id, name] = block.pick(["type", "id", "name"]);
-            if kind.and_then(View::word).as_deref() == Some("tool_use") {
-                choice.call(number, id, name, None);
-            } else {
-                choice.block(block);
+            match kind.and_then(View::word).as_deref() {
+                Some("tool_use") => choice.call(number, id, name, None),
+                Some("server_tool_use" | "mcp_tool_use") => choice.server_call(number, block),
+                _ => choice.block(block),
             }
         }
         if let Some(delta) = delta {
@@ -413,9 +443,14 @@ impl<'a> Answer<'a> {
             self.choices.entry(number).or_default();
         }
         self.id = id.or(self.id.take());
-        // LangChain reports what each chunk adds.
+        // LangChain reports what each chunk adds, but hands on what a server repeats in every chunk.
         if let Some(counts) = usage.and_then(Counts::find) {
-            self.counts.add(counts);
+            if self.counts_before.is_some_and(|before| counts.repeats(&before)) {
+                self.counts.grow(counts);
+            } else {
+                self.counts.add(counts);
+            }
+            self.counts_before = Some(counts);
         }
         if let Some(metadata) = metadata {
             response.note_metadata(metadata);

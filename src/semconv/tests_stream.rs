@@ -99,6 +99,40 @@ fn anthropic_events_join_by_block() {
 }
 
 #[test]
+fn anthropic_s_own_tools_are_no_calls_of_ours_and_later_counts_may_leave_the_cache_out() {
+    let found = streamed(&json!([
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 6, "cache_read_input_tokens": 3, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{\"query\":"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "\"x\"}"}},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"input_tokens": 6, "output_tokens": 4}},
+    ]));
+    let expected = json!([
+        {"type": "server_tool_call", "id": "s1", "name": "web_search",
+            "server_tool_call": {"type": "server_tool_use", "input": {"query": "x"}}},
+        {"type": "server_tool_call_response", "id": "s1",
+            "server_tool_call_response": {"type": "web_search_tool_result", "content": []}},
+    ]);
+    assert_eq!(found["gen_ai.output.messages"][0]["parts"], expected);
+    assert_eq!(found["gen_ai.response.finish_reasons"], json!(["stop"]));
+    assert_eq!(found["gen_ai.usage.input_tokens"], json!(9));
+    assert_eq!(found["gen_ai.usage.output_tokens"], json!(4));
+}
+
+#[test]
+fn a_spoken_stream_keeps_its_transcript() {
+    let piece =
+        |audio: Value| json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"audio": audio}}]});
+    let found = streamed(&json!([
+        piece(json!({"id": "audio_1", "transcript": "Ra"})),
+        piece(json!({"transcript": "in."})),
+        piece(json!({"data": "UklGRg=="})),
+    ]));
+    assert_eq!(found["gen_ai.output.messages"][0]["parts"], json!([{"type": "text", "content": "Rain."}]));
+}
+
+#[test]
 fn bedrock_google_and_ollama_chunks_join() {
     let bedrock = json!([
         {"messageStart": {"role": "assistant"}},
@@ -139,6 +173,10 @@ fn langchain_chunks_join_and_their_counts_add_up() {
             "response_metadata": {"finish_reason": "tool_calls"}, "usage_metadata": {"input_tokens": 0, "output_tokens": 3, "total_tokens": 3}})),
     ]);
     check(&chunks, Some("c1"), "tool_call", [9, 4, 3]);
+    // Counts that the server repeats in every chunk do not add up.
+    let count = |input: i64, output: i64| json!({"content": "a", "usage_metadata": {"input_tokens": input, "output_tokens": output}});
+    let found = streamed(&json!([chunk("1", count(9, 1)), chunk("1", count(9, 2)), chunk("1", count(9, 4))]));
+    assert_eq!((&found["gen_ai.usage.input_tokens"], &found["gen_ai.usage.output_tokens"]), (&json!(9), &json!(4)));
     // Another id is another answer.
     let messages = &streamed(&json!([chunk("1", json!({"content": "a"})), chunk("2", json!({"content": "b"}))]))["gen_ai.output.messages"];
     assert_eq!(messages[0]["parts"][0]["content"], "a");

@@ -1,6 +1,8 @@
 //! Definitions of tools offered to a model, in the shapes of providers and frameworks, to the conventions' (GenAI
 //! semantic conventions, `gen_ai.tool.definitions`).
 
+use std::borrow::Cow;
+
 use crate::json::Writer;
 use crate::semconv::view::View;
 use crate::tape::Token;
@@ -52,7 +54,7 @@ fn definition(tool: View<'_>, with_schemas: bool, written: &mut usize, out: &mut
         (Some(name), _) => name,
         (None, Some(Token::Text(text))) => text.to_str(),
         // A hosted tool is named by its type; of a bare function or class the walker knows the type alone.
-        (None, _) => match tool_kind.clone().or_else(|| tool.class()) {
+        (None, _) => match tool_kind.clone().or_else(|| hosted(tool)).or_else(|| tool.class()) {
             Some(name) => name,
             None => return,
         },
@@ -63,7 +65,8 @@ fn definition(tool: View<'_>, with_schemas: bool, written: &mut usize, out: &mut
     *written += 1;
     out.raw("{\"type\":");
     // A tool of LangChain's is an object, whose `type` is no type of definition.
-    out.word(tool_kind.as_deref().filter(|_| tool.class().is_none()).unwrap_or("function"));
+    let kind = tool_kind.or_else(|| hosted(tool)).filter(|_| tool.class().is_none());
+    out.word(kind.as_deref().unwrap_or("function"));
     out.raw(",\"name\":");
     out.str(&name);
     if with_schemas {
@@ -78,4 +81,12 @@ fn definition(tool: View<'_>, with_schemas: bool, written: &mut usize, out: &mut
         }
     }
     out.raw("}");
+}
+
+/// A tool that the provider runs itself, where its one key says which (Google).
+fn hosted(tool: View<'_>) -> Option<Cow<'_, str>> {
+    let mut pairs = tool.pairs();
+    let (Some((key, settings)), None) = (pairs.next(), pairs.next()) else { return None };
+    let name = key.to_str();
+    (settings.is_map() && !matches!(&*name, "cachePoint" | "function" | "toolSpec" | "custom")).then_some(name)
 }

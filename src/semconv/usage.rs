@@ -48,15 +48,38 @@ impl Counts {
 
     /// Reads a mapping of counts, or one inside it.
     pub(super) fn find(value: View<'_>) -> Option<Self> {
+        let [billed, consumed] = value.pick(["billed_units", "tokens"]);
+        if let Some(mut counts) = billed.or(consumed).and_then(Self::read) {
+            // Cohere says both; the conventions ask for what is billed.
+            counts.fill(Self::read(value).unwrap_or_default());
+            return Some(counts);
+        }
         Self::read(value).or_else(|| {
             let nested = value.pick(["usage", "usage_metadata", "token_usage", "tokenUsage", "usageMetadata"]);
             nested.into_iter().flatten().find_map(Self::read)
         })
     }
 
+    /// Whether the counts can be those of a call. Nothing went in where a framework had no counts and wrote zeros.
+    fn is_reported(&self) -> bool {
+        self.input != Some(0) || self.output.unwrap_or(0) > 0
+    }
+
+    /// Takes over what `other` has and this has not.
+    fn fill(&mut self, other: Self) {
+        self.combine(other, |known, _| known);
+    }
+
+    /// Takes over the subsets that another report of the same tokens has besides.
+    fn complete(&mut self, other: Self) {
+        if self.input == other.input && self.output == other.output {
+            self.fill(other);
+        }
+    }
+
     fn take(&mut self, key: &str, value: View<'_>, parts: &mut Parts) {
         let slot = match key {
-            "input_tokens" | "inputTokens" => {
+            "input_tokens" | "inputTokens" | "inputTokenCount" => {
                 parts.exclusive = true;
                 &mut self.input
             }
@@ -68,6 +91,7 @@ impl Counts {
             | "candidates_token_count"
             | "candidatesTokenCount"
             | "outputTokens"
+            | "outputTokenCount"
             | "generated_token_count"
             | "eval_count"
             | "completionTokens" => &mut self.output,
@@ -75,11 +99,15 @@ impl Counts {
             | "cached_tokens"
             | "cached_content_token_count"
             | "cachedContentTokenCount"
+            | "num_cached_tokens"
             | "prompt_cache_hit_tokens" => &mut self.cached,
             "cache_write" => &mut self.cache_write,
             "reasoning" | "reasoning_tokens" => &mut self.reasoning,
-            "cache_read_input_tokens" | "cacheReadInputTokens" => &mut parts.beside_read,
-            "cache_creation_input_tokens" | "cacheWriteInputTokens" => &mut parts.beside_write,
+            "cache_read_input_tokens" | "cacheReadInputTokens" | "cacheReadInputTokenCount" => &mut parts.beside_read,
+            "cache_creation_input_tokens"
+            | "cache_write_input_tokens"
+            | "cacheWriteInputTokens"
+            | "cacheWriteInputTokenCount" => &mut parts.beside_write,
             "thoughts_token_count" | "thoughtsTokenCount" => &mut parts.thoughts,
             "tool_use_prompt_token_count" | "toolUsePromptTokenCount" => &mut parts.tool_prompt,
             "total_tokens" | "total_token_count" | "totalTokenCount" | "totalTokens" => &mut parts.total,
@@ -146,7 +174,9 @@ impl Counts {
         // Details beside the input count, or a total that is input and output alone, say that the cache is in it.
         let detailed = self.cached.or(self.cache_write).is_some();
         let whole = self.input.zip(self.output).map(|(input, output)| input.saturating_add(output));
-        if parts.exclusive && !detailed && (parts.total.is_none() || parts.total != whole) {
+        // A total that holds them besides says that it is not, whatever the input is called.
+        let is_beside = beside > 0 && parts.total == whole.map(|whole| whole.saturating_add(beside));
+        if is_beside || parts.exclusive && !detailed && (parts.total.is_none() || parts.total != whole) {
             self.input = self.input.map(|input| input.saturating_add(beside));
         }
         self.cached = self.cached.or(parts.beside_read);
@@ -163,8 +193,18 @@ impl Counts {
     }
 
     /// Takes over what `later` knows.
-    pub(super) fn update(&mut self, later: Self) {
+    fn update(&mut self, later: Self) {
         self.combine(later, |_, later| later);
+    }
+
+    /// Takes over counts that a stream repeats as they grow. A later report may leave out a part of the input.
+    pub(super) fn grow(&mut self, later: Self) {
+        self.combine(later, i64::max);
+    }
+
+    /// Whether these are `before` again, grown: no two parts of one answer have each a prompt of their own.
+    pub(super) fn repeats(&self, before: &Self) -> bool {
+        self.input.is_some_and(|input| input > 0) && self.input == before.input && self.output >= before.output
     }
 
     /// Adds what `more` counts.
@@ -215,7 +255,8 @@ impl Counts {
 }
 
 /// Writes what is known of the tokens: from `explicit` (in order, the last value of each count wins), else from what a
-/// stream counted, else from the first place that holds counts, since the places where a framework repeats them must not add up.
+/// stream counted, else from the first place that holds counts. The places where a framework repeats them never add up;
+/// what one of them breaks down further is taken from there.
 pub(super) fn write(explicit: &[&[u8]], found: Found<'_, '_>, facts: &mut Facts<'_>) {
     let mut counts = Counts::default();
     for stated in explicit.iter().filter_map(|usage| Counts::find(View::new(usage))) {
@@ -223,7 +264,13 @@ pub(super) fn write(explicit: &[&[u8]], found: Found<'_, '_>, facts: &mut Facts<
     }
     if counts == Counts::default() {
         let counted = found.counted.filter(|counted| *counted != Counts::default());
-        counts = counted.or_else(|| found.places.iter().find_map(|usage| Counts::find(*usage))).unwrap_or_default();
+        let mut reports = found.places.iter().filter_map(|usage| Counts::find(*usage)).filter(Counts::is_reported);
+        counts = counted.or_else(|| reports.next()).unwrap_or_default();
+        reports.for_each(|report| counts.complete(report));
+        if counts.input == Some(0) {
+            // An answer without a prompt: the framework lost that count.
+            counts.input = None;
+        }
     }
     counts.write(facts);
 }
@@ -296,6 +343,27 @@ mod tests {
             ),
             (
                 json!({"inputTokens": 9, "outputTokens": 4, "totalTokens": 13, "cacheReadInputTokens": 3}),
+                [9, 4, 3, -1, -1],
+            ),
+            // The same under the names of a model's own format.
+            (
+                json!({"inputTokenCount": 4, "outputTokenCount": 4, "cacheReadInputTokenCount": 3, "cacheWriteInputTokenCount": 2}),
+                [9, 4, 3, 2, -1],
+            ),
+            (
+                json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 13, "cache_read_input_tokens": 3, "cache_write_input_tokens": 2}),
+                [9, 4, 3, 2, -1],
+            ),
+            // Cohere: what is billed rather than what was consumed.
+            (
+                json!({"billed_units": {"input_tokens": 9.0, "output_tokens": 4.0}, "tokens": {"input_tokens": 70, "output_tokens": 6}, "cached_tokens": 3}),
+                [9, 4, 3, -1, -1],
+            ),
+            (json!({"tokens": {"input_tokens": 9, "output_tokens": 4}}), [9, 4, -1, -1, -1]),
+            // Mistral and DeepSeek name the cache at the top.
+            (json!({"prompt_tokens": 9, "completion_tokens": 4, "num_cached_tokens": 3}), [9, 4, 3, -1, -1]),
+            (
+                json!({"prompt_tokens": 9, "completion_tokens": 4, "prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 6}),
                 [9, 4, 3, -1, -1],
             ),
             // Google: the cache is in the prompt, thoughts are beside the candidates, unless the total says otherwise.

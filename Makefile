@@ -1,7 +1,7 @@
 # The newcomer's commands. Each target is one script; the work, and the reasons for it, are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench conformance lint clean
+.PHONY: help demo examples test bench conformance lint clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -9,7 +9,10 @@ help: ## list these commands
 demo: ## build, run a multi-agent example, print its trace
 	@scripts/demo
 
-test: ## Rust tests, Python tests, and the unit tests on every other CPython here
+examples: ## build, run the example of each framework, offline
+	@scripts/examples
+
+test: ## Rust tests, Python tests, also with the oldest frameworks, unit tests on every other CPython
 	@scripts/test
 
 bench: ## measure ironspan beside its peers, write a table

@@ -18,7 +18,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -118,8 +118,8 @@ class ScriptedChatModel(BaseChatModel):
                 input_tokens=sent,
                 output_tokens=written,
                 total_tokens=sent + written,
-                input_token_details=InputTokenDetails(cache_read=seen),
-                output_token_details=OutputTokenDetails(reasoning=thought),
+                input_token_details={"cache_read": seen},
+                output_token_details={"reasoning": thought},
             ),
             response_metadata={
                 "id": _identity("chatcmpl", messages, self.model_name, len(answered)),

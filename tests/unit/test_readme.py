@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FRAMEWORKS = ("langchain_core", "langchain", "langgraph")
+FRAMEWORKS = ("langchain_core", "langchain", "langgraph", "llama_index")
 
 
 def blocks() -> Iterator[tuple[str, str]]:

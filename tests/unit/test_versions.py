@@ -45,6 +45,13 @@ def test_the_versions_that_are_named_are_those_that_are_tested(package):
     assert pinned(package, "frameworks.txt") == [newest]
 
 
+@pytest.mark.parametrize("package", _versions.SUPPORTED)
+def test_the_documentation_names_the_same(package):
+    page = ROOT / "docs" / ("llamaindex.md" if package.startswith("llama") else "langchain.md")
+    oldest, newest = _versions.SUPPORTED[package]
+    assert f"| `{package}` | {oldest} | {newest} |\n" in page.read_text(encoding="utf-8")
+
+
 def test_too_old_a_version_is_told_once_with_the_range(installed, told):
     installed("0.2.43")
     oldest, newest = _versions.SUPPORTED["langchain-core"]

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tests.faults.machine import Machine
 __all__ = ["MODULES", "SCENARIOS", "Process", "Result", "Run", "Scenario", "identity", "load", "ms", "scenario", "us"]
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("export", "hostile", "process", "starvation", "forks", "context", "python_semantics", "memory")
+MODULES = ("export", "hostile", "process", "starvation", "forks", "context", "python_semantics", "memory", "endings")
 # quiet: waits most of the time, may run beside anything. busy: uses CPU, judges no times. timed: wants the machine.
 LANES = ("quiet", "busy", "timed")
 
@@ -232,6 +233,12 @@ class Run:
 
     def skip(self, why: str) -> None:
         raise NotRun(why)
+
+    def need(self, *modules: str) -> None:
+        """Skip the scenario where one of the modules is not installed."""
+        for name in modules:
+            if find_spec(name.partition(".")[0]) is None or find_spec(name) is None:
+                self.skip(f"{name} is not installed")
 
     def receiver(self, mode: str = "ok", *, detail: str = "ids", **options: Any) -> receivers.Remote:
         """A receiver process that lives as long as the scenario."""

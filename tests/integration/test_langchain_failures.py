@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import itertools
 import pickle
 import random
 import subprocess
@@ -375,6 +376,13 @@ def test_no_callback_ever_raises(spans):
         handler.on_chain_end({}, run_id=run_id)
     gc.collect()
     assert handler.open_runs == 0
+
+
+def test_tags_without_an_end_are_left_alone(spans):
+    handler, run_id = CallbackHandler(), uuid.uuid4()
+    handler.on_chain_start({"name": "x"}, {}, run_id=run_id, tags=itertools.count())
+    handler.on_chain_end({}, run_id=run_id)
+    assert outline(spans()) == "workflow x\n"
 
 
 # Packaging

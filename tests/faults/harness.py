@@ -31,7 +31,19 @@ from tests.faults.machine import Machine
 __all__ = ["MODULES", "SCENARIOS", "Process", "Result", "Run", "Scenario", "identity", "load", "ms", "scenario", "us"]
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("export", "hostile", "process", "starvation", "forks", "context", "python_semantics", "memory", "endings")
+MODULES = (
+    "export",
+    "hostile",
+    "process",
+    "starvation",
+    "forks",
+    "context",
+    "python_semantics",
+    "memory",
+    "callbacks",
+    "trees",
+    "endings",
+)
 # quiet: waits most of the time, may run beside anything. busy: uses CPU, judges no times. timed: wants the machine.
 LANES = ("quiet", "busy", "timed")
 

@@ -139,6 +139,13 @@ def _waiting_model() -> Any:
     return Waiting()
 
 
+def broken() -> Any:
+    """A model that fails, with an exception of its own: one that is raised again grows by a traceback each time."""
+    from tests.support.models import FixedChatModel
+
+    return FixedChatModel(failure=Broken())
+
+
 def langchain() -> list[Way]:
     from ironspan.langchain import CallbackHandler
     from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -156,7 +163,6 @@ def langchain() -> list[Way]:
     waiting = _waiting_model()
     waits = ChatPromptTemplate.from_messages([("user", "{question}")]) | waiting | StrOutputParser()
     model, whole = FixedChatModel(), chain()
-    broken, broken_chain = FixedChatModel(failure=Broken()), chain(failure=Broken())
 
     @tool
     async def wait() -> None:
@@ -232,11 +238,11 @@ def langchain() -> list[Way]:
         Way("chain, closed", "dropped", drop_closed, CHAIN_DROPPED, "one"),
         Way("chain, let go", "dropped", drop_unclosed, CHAIN_DROPPED, "one"),
         Way("events", "dropped", drop_events, CHAIN_DROPPED, "one"),
-        Way("model", "failed", lambda: failing(lambda: broken.invoke("?", settings)), "generation gpt-4o [error]\n"),
+        Way("model", "failed", lambda: failing(lambda: broken().invoke("?", settings)), "generation gpt-4o [error]\n"),
         Way(
             "stream",
             "failed",
-            lambda: failing(lambda: list(broken_chain.stream(asked, settings))),
+            lambda: failing(lambda: list(chain(failure=Broken()).stream(asked, settings))),
             "workflow RunnableSequence [error]\n"
             "  generation gpt-4o [error]\n"
             "  span ChatPromptTemplate\n"
@@ -265,7 +271,7 @@ def langgraph() -> list[Way]:
     from tests.support.models import FixedChatModel
 
     settings: Any = {"callbacks": [CallbackHandler()]}
-    model, waiting, broken = FixedChatModel(), _waiting_model(), FixedChatModel(failure=Broken())
+    model, waiting = FixedChatModel(), _waiting_model()
 
     def graph(*nodes: Callable[[Any], Any], **options: Any) -> Any:
         made = StateGraph(dict)
@@ -290,7 +296,7 @@ def langgraph() -> list[Way]:
         return {}
 
     def fails(state: Any) -> Any:
-        return broken.invoke("?")
+        return broken().invoke("?")
 
     def asks(state: Any) -> Any:
         return {"approved": interrupt("ok?")}
@@ -417,11 +423,10 @@ def llamaindex() -> list[Way]:
             return StopEvent(result="done")
 
     question = [ChatMessage(role="user", content="?")]
-    model, waiting, broken = ScriptedModel(), Waiting(), ScriptedModel(script=[Broken("model")])
+    model, waiting = ScriptedModel(), Waiting()
     engine = documents.as_query_engine(llm=model)
     waits = documents.as_query_engine(llm=waiting)
     streams = documents.as_query_engine(llm=model, streaming=True)
-    fails = documents.as_query_engine(llm=broken)
 
     def break_off(text: str) -> str:
         """Breaks."""
@@ -468,6 +473,9 @@ def llamaindex() -> list[Way]:
             break
         await handler
 
+    def fails() -> Any:
+        return documents.as_query_engine(llm=ScriptedModel(script=[Broken("model")])).query("why?")
+
     async def fail_stream() -> None:
         def stream() -> Iterator[Any]:
             yield from ScriptedModel(script=[Broken("stream")]).stream_chat(question)
@@ -501,7 +509,7 @@ def llamaindex() -> list[Way]:
         Way("model, unread", "dropped", drop_unread, generation),
         Way("query", "dropped", drop_answer, asked(" [cancelled]", ""), "one"),
         Way("events", "dropped", drop_steps, "workflow Steps\n  span look\n"),
-        Way("query", "failed", lambda: failing(lambda: fails.query("why?")), asked(" [error]", " [error]")),
+        Way("query", "failed", lambda: failing(fails), asked(" [error]", " [error]")),
         Way("stream", "failed", fail_stream, "generation gpt-4o [error]\n"),
         Way("tool", "failed", lambda: failing(lambda: tool.call(text="x")), "tool break_off [error]\n"),
         Way("workflow", "failed", fail_steps, "workflow Steps [error]\n  span look [error]\n"),

@@ -24,6 +24,8 @@ TREE: dict[str, str | None] = {
     "second": "request",
     "echo": "second",
 }
+#: Tracers that go by the class where others go by the run's name.
+_ALIASES = {"FixedChatModel": "gpt-4o"}
 _NUMBER = re.compile(r"#(\d+)#")
 
 
@@ -139,7 +141,8 @@ def wrong(spans: Iterable[Mapping[str, Any]], count: int, *, own: bool = False) 
             trouble.update((number, f"{span['name']} is of {sorted(numbers)}") for number in numbers)
     expected = sorted(_expected(own))
     for number, mine in found.items():
-        edges = sorted((_step(span), _step(everything.get(span["parent_id"] or ""))) for span in mine)
+        own_ids = {span["span_id"] for span in mine}
+        edges = sorted((_step(span), _above(span, everything, own_ids)) for span in mine)
         traces = {span["trace_id"] for span in mine}
         if number not in trouble and (edges != expected or len(traces) != 1):
             trouble[number] = f"in {len(traces)} traces: {edges}"
@@ -157,10 +160,17 @@ def _expected(own: bool) -> list[tuple[str, str]]:
     return edges
 
 
-def _step(span: Mapping[str, Any] | None) -> str:
-    if span is None:
+def _above(span: Mapping[str, Any], everything: Mapping[str, Mapping[str, Any]], own_ids: set[str]) -> str:
+    parent_id = span["parent_id"]
+    if not parent_id:
         return ""
+    if parent_id not in everything:
+        return "a span that did not arrive"
+    return _step(everything[parent_id]) if parent_id in own_ids else "another request's span"
+
+
+def _step(span: Mapping[str, Any]) -> str:
     name = span["name"]
     own = "own " if name.startswith("own ") else ""
-    words = re.split(r"[^\w-]+", name)
+    words = [_ALIASES.get(word, word) for word in re.split(r"[^\w-]+", name)]
     return own + next((step for step in TREE if step in words), name)

@@ -18,7 +18,11 @@ from typing import Any
 from benches.subjects import available
 from tests.faults import receivers
 
-__all__ = ["langchain_handlers", "llamaindex_handlers"]
+__all__ = ["flush", "installed", "langchain_handler", "langchain_handlers", "llamaindex_handlers"]
+
+
+#: OpenTelemetry providers that were made here, to be flushed.
+_providers: list[Any] = []
 
 
 def _provider(endpoint: str) -> Any:
@@ -28,6 +32,7 @@ def _provider(endpoint: str) -> Any:
 
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")))
+    _providers.append(provider)
     return provider
 
 
@@ -71,24 +76,84 @@ def _langsmith(endpoint: str) -> Any:
     return LangChainTracer(client=Client(api_url=endpoint, api_key="key"))
 
 
+def _mlflow(endpoint: str) -> Any:
+    import mlflow
+    from mlflow.langchain.langchain_tracer import MlflowLangchainTracer
+
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    # Named, because its default is a local database, which mlflow-tracing alone cannot open.
+    mlflow.set_tracking_uri(endpoint)
+    ours = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{endpoint}/v1/traces",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        # The first span is when it reads them. Inline is what `mlflow.langchain.autolog()` uses.
+        with mlflow.start_span("ready"):
+            return MlflowLangchainTracer(run_inline=True)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 _LANGCHAIN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ironspan": ("ironspan", _ironspan),
     "OpenInference": ("openinference.instrumentation.langchain", _openinference),
     "OpenLLMetry": ("opentelemetry.instrumentation.langchain", _openllmetry),
     "Langfuse": ("langfuse", _langfuse),
+    "MLflow": ("mlflow", _mlflow),
     "LangSmith": ("langsmith", _langsmith),
 }
 
 
 def langchain_handlers() -> dict[str, Any]:
-    """A callback handler for each tracer that is installed."""
+    """A callback handler for each tracer that is installed, all with one sink."""
+    endpoint = receivers.start("ok", detail="count").endpoint
+    return {name: langchain_handler(name, endpoint) for name in installed()}
+
+
+def installed() -> list[str]:
+    """The tracers of LangChain that are there, ironspan first."""
+    return [name for name, (package, _) in _LANGCHAIN.items() if available(package)]
+
+
+def langchain_handler(name: str, endpoint: str) -> Any:
+    """The callback handler of one tracer, which sends to the sink at `endpoint`."""
     os.environ.pop("LANGSMITH_TRACING", None)
     # Peers log about a sink that is not their server, and warn of what they use of LangChain.
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)
     logging.getLogger("langfuse").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    endpoint = receivers.start("ok", detail="count").endpoint
-    return {name: make(endpoint) for name, (package, make) in _LANGCHAIN.items() if available(package)}
+    return _LANGCHAIN[name][1](endpoint)
+
+
+def flush(name: str) -> None:
+    """Has a tracer send what it holds."""
+    if name == "ironspan":
+        import ironspan
+
+        ironspan.flush(30.0)
+    elif name == "LangSmith":
+        from langchain_core.tracers.langchain import wait_for_all_tracers
+
+        wait_for_all_tracers()
+    elif name == "Langfuse":
+        from langfuse import get_client
+
+        get_client().flush()
+    elif name == "MLflow":
+        from mlflow.tracing import provider
+
+        # The exporter for OTLP batches like OpenTelemetry's own, behind a provider of MLflow's.
+        provider.provider.get().force_flush()
+    else:
+        for made in _providers:
+            made.force_flush()
 
 
 def llamaindex_handlers() -> dict[str, tuple[list[Any], list[Any]]]:

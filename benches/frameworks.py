@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from benches.framework_requests import chain
 from benches.framework_subjects import langchain_handlers, llamaindex_handlers
 from benches.measure import Row, caller_cpu, main, quartiles
 
@@ -59,35 +60,8 @@ def _added(
 
 
 def _requests(handlers: dict[str, Any]) -> dict[str, Callable[[int], None]]:
-    from langchain_core.callbacks import CallbackManagerForRetrieverRun
-    from langchain_core.documents import Document
-    from langchain_core.output_parsers import StrOutputParser
-    from langchain_core.prompts import ChatPromptTemplate
-    from langchain_core.retrievers import BaseRetriever
-    from langchain_core.runnables import RunnableParallel, RunnablePassthrough
-
-    from tests.support.models import FixedChatModel
-
-    class Shelf(BaseRetriever):
-        def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-            return [Document(page_content="pools are small"), Document(page_content="checkout is slow")]
-
-    prompt = ChatPromptTemplate.from_messages([("system", "Use: {context}"), ("human", "{question}")])
-    branches = RunnableParallel(context=Shelf(), question=RunnablePassthrough())
-    chain = branches | prompt | FixedChatModel() | StrOutputParser()
-
-    def with_handler(handler: Any) -> Callable[[int], None]:
-        config: Any = {"callbacks": [] if handler is None else [handler], "max_concurrency": 1}
-
-        def requests(count: int) -> None:
-            for _ in range(count):
-                chain.invoke("why is checkout slow?", config=config)
-
-        return requests
-
-    return {"ironspan": with_handler(handlers["ironspan"])} | {
-        name: with_handler(handler) for name, handler in {**handlers, "nothing": None}.items() if name != "ironspan"
-    }
+    names = ["ironspan", *(name for name in handlers if name != "ironspan"), "nothing"]
+    return {name: chain(handlers.get(name)) for name in names}
 
 
 def _tokens(handler: Any) -> dict[str, Callable[[int], None]]:

@@ -156,6 +156,7 @@ def environment() -> dict[str, str]:
         "opentelemetry-instrumentation-langchain": _version("opentelemetry-instrumentation-langchain"),
         "langfuse": _version("langfuse"),
         "langsmith": _version("langsmith"),
+        "mlflow-tracing": _version("mlflow-tracing"),
     }
 
 

@@ -7,6 +7,7 @@ processes on Linux, so that two clock readings in two processes can be subtracte
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -182,8 +183,40 @@ def idle_span(subject: str, how: str, rounds: int) -> dict[str, Any]:
     return caller_cpu({"bare": bare, "with 5 attributes": with_attributes}, rounds=rounds, spans=2_000)
 
 
+def many_requests(subject: str, framework: str, endpoint: str, first: int, more: int) -> dict[str, Any]:
+    """Growth of resident memory in MB over `more` requests of a framework, after the `first`."""
+    from benches.framework_requests import PROGRAMS as REQUESTS
+    from benches.framework_subjects import flush, langchain_handler
+
+    requests = REQUESTS[framework](None if subject == "nothing" else langchain_handler(subject, endpoint))
+
+    def make(count: int) -> float:
+        for begin in range(0, count, 100):
+            requests(min(100, count - begin))
+            if subject != "nothing":
+                flush(subject)
+        gc.collect()
+        return _Memory.read("VmRSS")
+
+    before = make(first)
+    return {"growth": (make(more) - before) * 1.048576}
+
+
+def crowd_of_requests(subject: str, endpoint: str, requests: int) -> dict[str, Any]:
+    """Requests at once through one handler; the sink says what became of them."""
+    from benches.framework_subjects import flush, langchain_handler
+    from tests.support import crowd
+
+    handler = langchain_handler(subject, endpoint)
+    began = time.process_time()
+    crowd.run(handler, requests)
+    seconds = time.process_time() - began
+    flush(subject)
+    return {"seconds": seconds}
+
+
 PROGRAMS: dict[str, Callable[..., dict[str, Any]]] = {
-    program.__name__: program for program in (burst, pauses, leave, load, idle_span)
+    program.__name__: program for program in (burst, pauses, leave, load, idle_span, many_requests, crowd_of_requests)
 }
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ BENCHES = (
     "import_cost",
     "not_recorded",
     "frameworks",
+    "framework_memory",
+    "concurrent_requests",
     "wheel_size",
 )
 

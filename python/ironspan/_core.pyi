@@ -769,8 +769,6 @@ class Run:
     metadata: dict[str, Any] | None
     #: Whether a run below paused to be resumed later.
     interrupted: bool
-    #: Conversation, for the root of a run.
-    thread: str | None
     #: Chunks of a model's stream, and whether one of them had content.
     chunks: int
     content_seen: bool
@@ -821,7 +819,7 @@ class RunTable:
 
         Args:
             verb: Name of the function for the span. A ``workflow`` that is no root becomes a ``span``, and both become
-                an ``agent`` where the metadata says so.
+                an ``agent`` where the metadata says so, which may also give the agent another name.
             subject: The first argument of that function.
             run_id: The framework's id.
             parent_run_id: The id of the run above.
@@ -832,6 +830,9 @@ class RunTable:
         Returns:
             The run; ``None`` when it has begun already, or the framework asks not to show it.
         """
+
+    def above(self, parent_run_id: object, /) -> Run | None:
+        """The run below which one begins: that of the id, else the one whose code executes here."""
 
     def chunk(self, key: object, /) -> bool:
         """Counts a chunk of the run's stream. False as long as none with content has come."""

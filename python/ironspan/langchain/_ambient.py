@@ -24,7 +24,7 @@ else:
         ContextVar("ironspan_no_config", default=None),
     )
 
-__all__ = ["Carried", "carry", "enter_body", "install"]
+__all__ = ["Carried", "carry", "enter_body", "install", "var_child_runnable_config"]
 
 _body: ContextVar[Any] = ContextVar("ironspan_retriever_body", default=None)
 

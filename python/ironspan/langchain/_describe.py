@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["name_of", "outcome_of"]
+__all__ = ["conversation_of", "is_hidden", "is_node", "name_of", "outcome_of"]
+
+#: Runs that LangChain and LangGraph mark as not worth showing.
+_HIDDEN_TAG = "langsmith:hidden"
+_NODE_TAG = "graph:step:"
 
 _INTERRUPTED = frozenset({"GraphBubbleUp", "GraphInterrupt", "NodeInterrupt", "GraphDrained"})
 _CANCELLED = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt"})
@@ -22,6 +26,27 @@ def name_of(serialized: Any, name: Any, fallback: str) -> str:
         if isinstance(path, list | tuple) and path:
             return str(path[-1])
     return fallback
+
+
+def is_hidden(tags: Any) -> bool:
+    """Whether the framework asks tracers not to show the run."""
+    return isinstance(tags, list | tuple | set) and _HIDDEN_TAG in tags
+
+
+def is_node(tags: Any) -> bool:
+    """Whether the run is a node of a LangGraph graph."""
+    return isinstance(tags, list | tuple | set) and any(
+        isinstance(tag, str) and tag.startswith(_NODE_TAG) for tag in tags
+    )
+
+
+def conversation_of(metadata: dict[str, Any]) -> str | None:
+    """The conversation a run belongs to, when the application names one."""
+    for key in ("session_id", "thread_id", "conversation_id"):
+        value = metadata.get(key)
+        if value is not None and value != "":
+            return str(value)
+    return None
 
 
 def outcome_of(error: Any) -> str:

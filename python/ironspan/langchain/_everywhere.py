@@ -7,12 +7,14 @@ it is there, and its handler listens or not.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 from ironspan import _versions
 from ironspan._guard import harmless
+from ironspan.langchain._ambient import var_child_runnable_config
 from ironspan.langchain._handler import CallbackHandler
 
-__all__ = ["instrument", "uninstrument"]
+__all__ = ["instrument", "is_recorded", "uninstrument"]
 
 
 class _Everywhere(CallbackHandler):
@@ -32,13 +34,17 @@ _registered = False
 
 
 @harmless
-def instrument() -> None:
+def instrument(*, full_state: bool = False) -> None:
     """Records every LangChain and LangGraph run from now on, without callbacks in the program. Twice does nothing more.
 
     A run that has a handler of ours already is not given another one.
+
+    Args:
+        full_state: As for `CallbackHandler`; what the last call says holds.
     """
     global _registered
     _Everywhere.listens = True
+    _handler.full_state = full_state
     if not _registered:
         _registered = True
         hook = _versions.take("langchain-core", "langchain_core.tracers.context", "register_configure_hook", None)
@@ -47,6 +53,18 @@ def instrument() -> None:
         # The default holds in every context, of tasks and threads that exist already, too.
         variable: ContextVar[CallbackHandler | None] = ContextVar("ironspan_everywhere", default=_handler)
         hook(variable, inheritable=True, handle_class=CallbackHandler)
+
+
+def is_recorded(model: Any) -> bool:
+    """Whether a call of a model of LangChain would be recorded, if it were made here."""
+    if _Everywhere.listens:
+        return True
+    config = var_child_runnable_config.get() or {}
+    for callbacks in (getattr(model, "callbacks", None), config.get("callbacks")):
+        handlers = getattr(callbacks, "handlers", callbacks)
+        if isinstance(handlers, list) and any(isinstance(handler, CallbackHandler) for handler in handlers):
+            return True
+    return False
 
 
 def uninstrument() -> None:

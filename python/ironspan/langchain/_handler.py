@@ -11,12 +11,13 @@ Values are handed over as they are; the Rust side walks them and makes GenAI mes
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from ironspan import Span, _versions
+from ironspan import Span, _calls, _core, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run
-from ironspan.langchain import _ambient, _describe, _interrupts, _model
+from ironspan.langchain import _ambient, _describe, _graph, _handoffs, _interrupts, _model, _nodes, _state
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -34,21 +35,30 @@ class CallbackHandler(BaseCallbackHandler):
     Pass one instance wherever LangChain takes callbacks: ``config={"callbacks": [CallbackHandler()]}`` for a call, or a
     model's, tool's or chain's own ``callbacks``. Works for ``invoke``, ``batch``, ``stream`` and their asynchronous
     forms, for any number of runs at once. No method raises.
+
+    Args:
+        full_state: Whether the input of every LangGraph node is the whole state. By default it is what no earlier step
+            of the graph's run was given; ``ironspan.state.unchanged`` names the rest.
     """
 
     run_inline = True
     raise_error = False
+    #: For classes that derive from this one and do not call its constructor.
+    full_state = False
+
+    def __init__(self, *, full_state: bool = False) -> None:
+        self.full_state = full_state
 
     @property
     def open_runs(self) -> int:
         """Runs that have begun and not ended, over all handlers of the process."""
         return len(RUNS)
 
-    def __reduce__(self) -> tuple[type[CallbackHandler], tuple[()]]:
-        return (type(self), ())
+    def __reduce__(self) -> tuple[Callable[[], CallbackHandler], tuple[()]]:
+        return (partial(type(self), full_state=self.full_state), ())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CallbackHandler:
-        return type(self)()
+        return type(self)(full_state=self.full_state)
 
     # Chains, graphs, nodes, agents
 
@@ -67,18 +77,23 @@ class CallbackHandler(BaseCallbackHandler):
         name = _describe.name_of(serialized, kwargs.get("name"), "chain")
         # Every kind of runnable brings its runs here; only a chain at the top is a workflow.
         verb = "workflow" if kwargs.get("run_type") in (None, "chain") else "span"
-        _begin(verb, name, run_id, parent_run_id, tags, metadata, input=inputs)
+        if _graph.is_loaded():
+            _nodes.begin(verb, name, run_id, parent_run_id, tags, metadata, inputs, self.full_state)
+        else:
+            RUNS.begin(verb, name, run_id, parent_run_id, tags, metadata, input=inputs)
 
     @harmless
     def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
         run = RUNS.close(run_id)
         if run is not None:
             try:
+                was_graph = _state.forget(run.key)
                 if run.owns:
                     _late_input(run, kwargs)
-                    _span(run).output(outputs)
-                    if run.interrupted and run.thread is not None:
-                        _interrupts.keep(run.thread, _span(run).context)
+                    _span(run).output(_state.plain(outputs))
+                    _handoffs.end(run, outputs)
+                    if was_graph:
+                        _interrupts.keep(run)
             finally:
                 RUNS.finish(run, "interrupted" if run.interrupted else "ok")
 
@@ -132,9 +147,13 @@ class CallbackHandler(BaseCallbackHandler):
         known = metadata if isinstance(metadata, dict) else _NOTHING
         name = _describe.name_of(serialized, kwargs.get("name"), "model")
         one = isinstance(prompts, list) and len(prompts) == 1
-        _begin(
+        model = _model.model_of(known, params, serialized, name)
+        if (outer := _calls.wrapper("langchain")) is not None and isinstance(outer.span, Span):
+            _join(outer, model, run_id, parent_run_id)
+            return
+        run = RUNS.begin(
             "generation",
-            _model.model_of(known, params, serialized, name),
+            model,
             run_id,
             parent_run_id,
             tags,
@@ -142,6 +161,8 @@ class CallbackHandler(BaseCallbackHandler):
             messages=prompts[0] if one else prompts,
             params=_model.params_of(known, params, kind),
         )
+        if run is not None:
+            _calls.asks("langchain", run)
 
     def on_llm_new_token(self, token: Any = "", *_: Any, run_id: Any = None, chunk: Any = None, **kwargs: Any) -> None:
         # Called for every token, and nearly always this is all there is to do; hence not through `harmless`. The
@@ -201,7 +222,7 @@ class CallbackHandler(BaseCallbackHandler):
         own = serialized if isinstance(serialized, dict) else _NOTHING
         description = own.get("description")
         call_id = kwargs.get("tool_call_id")
-        _begin(
+        RUNS.begin(
             "tool",
             _describe.name_of(serialized, own.get("name"), kwargs.get("name") or "tool"),
             run_id,
@@ -223,7 +244,7 @@ class CallbackHandler(BaseCallbackHandler):
                 if isinstance(call_id, str) and call_id:
                     # Before langchain-core 1.0 only the result knows which call it answers.
                     span.set("gen_ai.tool.call.id", call_id)
-                span.output(output if call_id is None else getattr(output, "content", output))
+                span.output(_state.plain(output) if call_id is None else getattr(output, "content", output))
                 if getattr(output, "status", None) == "error":
                     # The tool failed and was told to answer the model with its error.
                     span.error(str(getattr(output, "content", "tool error")))
@@ -249,7 +270,7 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         source = _describe.name_of(serialized, kwargs.get("name"), "retriever")
-        run = _begin("retrieval", query, run_id, parent_run_id, tags, metadata, source=source)
+        run = RUNS.begin("retrieval", query, run_id, parent_run_id, tags, metadata, source=source)
         if run is not None:
             _ambient.enter_body(run)
 
@@ -295,15 +316,14 @@ class CallbackHandler(BaseCallbackHandler):
         _note(run_id, lambda span: span.event(str(name), data=data))
 
 
-def _begin(
-    verb: str, subject: Any, run_id: Any, parent_run_id: Any, tags: Any, metadata: Any, **payload: Any
-) -> Run | None:
-    """Begins a run; `None` when another handler has done so, or it is not shown."""
-    run = RUNS.begin(verb, subject, run_id, parent_run_id, tags, metadata, **payload)
-    # Only the root of a conversation's run has its name.
-    if run is not None and run.thread is not None and (paused := _interrupts.resumed(run.thread)) is not None:
-        _span(run).link(paused, role="resumes")
-    return run
+def _join(outer: Run, model: str, run_id: Any, parent_run_id: Any) -> None:
+    """Enters a model's run that another framework's call stands for: what it tells goes to that call's span."""
+    if RUNS.get(run_id) is None:
+        run = Run(run_id, parent_run_id, outer.span, _core._current_span_id())
+        run.owns = False
+        _span(outer).set("gen_ai.request.model", model)
+        _calls.join(run.key, outer)
+        RUNS.open(run, run_id)
 
 
 def _span(run: Run) -> Span:
@@ -329,7 +349,10 @@ def _answer(run: Run, response: Any) -> None:
     if run.chunks:
         span.set("gen_ai.request.stream", True)
         span._chunks(run.chunks)
-    span.output(_model.answer_of(response))
+    if not run.owns and _calls.answered(run.key) is None:
+        return
+    if not _calls.take_answered(run.key):
+        span.output(_model.answer_of(response))
 
 
 def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
@@ -338,9 +361,13 @@ def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
         return
     outcome = _describe.outcome_of(error)
     try:
+        was_graph = _state.forget(run.key)
         if outcome == "interrupted":
             _interrupts.mark_above(run)
+        elif outcome == "error":
+            _state.failed(run, RUNS.get(run.parent))
         if not run.owns:
+            _calls.unanswered(run.key)
             return
         _late_input(run, kwargs)
         if kwargs.get("response") is not None or run.chunks:
@@ -348,6 +375,10 @@ def _fail(run_id: Any, error: BaseException, kwargs: dict[str, Any]) -> None:
         if outcome == "error":
             _span(run).error(error)
         elif outcome in ("interrupted", "ok"):
-            _span(run).output(error.args[0] if error.args else None)
+            said = error.args[0] if error.args else None
+            _span(run).output(_state.plain(said))
+            _handoffs.end(run, said)
+        if was_graph:
+            _interrupts.keep(run)
     finally:
         RUNS.finish(run, "ok" if outcome == "error" else outcome)

@@ -17,10 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ironspan
-from ironspan import Span, _core, _versions
+from ironspan import Span, _calls, _core, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS, Run
-from ironspan.llamaindex import _describe
+from ironspan.llamaindex import _describe, _wrapped
 from ironspan.llamaindex._results import write_result
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class Spans(BaseSpanHandler[Any]):
         try:
             close_rerank(id_)
             _close_turn(call, outcome)
-            if call.owns and isinstance(call.span, Span):
+            _wrapped.answer(call.key, result)
+            if call.owns and isinstance(call.span, Span) and not _calls.take_answered(call.key):
                 write_result(call.kind, call.span, result)
             if "ev" in bound_args.arguments and (run := calls(call.parent)) is not None:
                 run.stopped = run.stopped or _describe.is_a(result.__class__, "StopEvent")
@@ -253,6 +254,8 @@ class _Start:
             call.entered = True
             made.__enter__()
         RUNS.open(call)
+        if call.kind == "generation":
+            _calls.asks("llamaindex", call)
 
     def call(self, span: Any) -> Call:
         call = Call(self.id, self.above.key if self.above is not None else None, span, self.base)
@@ -402,7 +405,7 @@ class _Start:
     def generation(self, common: dict[str, Any]) -> Span | None:
         if self.method not in _describe.LLM_CALLS or self.is_inside("generation"):
             return None
-        if _describe.is_a(self.kind, "StructuredLLM"):
+        if _describe.is_a(self.kind, "StructuredLLM") or _wrapped.passes_on(self.id, self.instance):
             # It asks another model, whose call is announced as well.
             return None
         chats = "chat" in self.method

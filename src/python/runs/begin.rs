@@ -16,7 +16,7 @@ use crate::python::span::Span;
 use crate::runs::RunKey;
 
 /// What a start callback brings. `verb` is what to call for the span; a `workflow` that is no root becomes a `span`,
-/// and both become an `agent` where the metadata says so.
+/// and both become an `agent` where the metadata says so, which may also give the agent another name.
 pub(super) struct Call<'a, 'py> {
     pub(super) verb: &'a str,
     pub(super) subject: &'a Bound<'py, PyAny>,
@@ -70,6 +70,19 @@ impl<'py> Place<'py> {
     }
 }
 
+/// The run below which one begins: the one that the framework names, or whose code executes here.
+pub(super) fn above<'py>(
+    table: &Bound<'py, RunTable>,
+    parent_run_id: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, Run>>> {
+    let py = table.py();
+    let named = match parent_run_id.filter(|parent| !parent.is_none()) {
+        Some(parent) => table.get().find_run(py, key_of(parent)?.0),
+        None => None,
+    };
+    Ok(named.or_else(|| nearest::innermost(py)))
+}
+
 /// Begins a run, unless it has begun already.
 pub(super) fn begin<'py>(table: &Bound<'py, RunTable>, call: &Call<'_, 'py>) -> PyResult<Option<Bound<'py, Run>>> {
     let py = table.py();
@@ -79,7 +92,7 @@ pub(super) fn begin<'py>(table: &Bound<'py, RunTable>, call: &Call<'_, 'py>) -> 
     }
     let place = Place::of(table, call.parent_run_id)?;
     let facts = Facts::of(call.tags, call.metadata, place.metadata(py));
-    let is_chain = matches!(call.verb, "workflow" | "span");
+    let is_chain = matches!(call.verb, "workflow" | "span" | "agent");
     if is_chain && facts.is_hidden() {
         hide(table, call, name, &place, &facts)?;
         return Ok(None);
@@ -90,7 +103,11 @@ pub(super) fn begin<'py>(table: &Bound<'py, RunTable>, call: &Call<'_, 'py>) -> 
     let mut role = None;
     if is_chain {
         let is_turn;
-        (agent, is_turn) = facts.agent(call.subject, agent);
+        (agent, is_turn) = match facts.agent(call.subject, agent) {
+            // The caller knows it to be an agent, and the metadata has no better name for it.
+            (_, false) if verb == "agent" => (call.subject.cast::<PyString>().ok().cloned(), true),
+            told => told,
+        };
         match &agent {
             Some(label) if is_turn => {
                 verb = "agent";
@@ -116,11 +133,9 @@ pub(super) fn begin<'py>(table: &Bound<'py, RunTable>, call: &Call<'_, 'py>) -> 
     }
     let run = run_of(py, name, &place, *base, Stand::Span(span.unbind()))?;
     {
-        let thread = if place.is_root() { facts.conversation(py) } else { None };
         let mut state = run.get().hold();
         state.metadata = facts.metadata().map(Bound::unbind);
         state.agent = agent.map(Bound::unbind);
-        state.thread = thread.map(Bound::unbind);
     }
     RunTable::enter(table, &run, Some(call.run_id));
     Ok(Some(run))

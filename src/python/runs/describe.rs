@@ -115,12 +115,7 @@ impl<'py> Facts<'py> {
     }
 
     /// The conversation that the run belongs to, when the program names one.
-    pub(super) fn conversation(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
-        let value = self.conversation_value()?;
-        Some(value.cast::<PyString>().cloned().unwrap_or_else(|_| PyString::new(py, &lenient_text(&value))))
-    }
-
-    fn conversation_value(&self) -> Option<Bound<'py, PyAny>> {
+    fn conversation(&self) -> Option<Bound<'py, PyAny>> {
         CONVERSATION.iter().find_map(|key| self.item(key).filter(|value| !value.is_none() && !text_is(value, "")))
     }
 
@@ -147,7 +142,7 @@ impl<'py> Facts<'py> {
             tape.str("ironspan.attempt");
             tape.int(attempt);
         }
-        if let Some(conversation) = self.conversation_value() {
+        if let Some(conversation) = self.conversation() {
             let text = lenient_text(&conversation);
             for key in ["session.id", "gen_ai.conversation.id"] {
                 tape.str(key);

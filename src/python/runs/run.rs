@@ -62,7 +62,6 @@ pub(crate) struct State {
     pub(crate) agent: Option<Py<PyString>>,
     pub(crate) metadata: Option<Py<PyDict>>,
     pub(crate) interrupted: bool,
-    pub(crate) thread: Option<Py<PyString>>,
     pub(crate) chunks: i64,
     pub(crate) content_seen: bool,
     pub(crate) watch: Option<Py<PyAny>>,
@@ -94,7 +93,6 @@ impl Run {
             agent: None,
             metadata: None,
             interrupted: false,
-            thread: None,
             chunks: 0,
             content_seen: false,
             watch: None,
@@ -233,17 +231,6 @@ impl Run {
     #[setter]
     fn set_interrupted(&self, interrupted: bool) {
         self.hold().interrupted = interrupted;
-    }
-
-    #[getter]
-    fn thread(&self, py: Python<'_>) -> Option<Py<PyString>> {
-        self.hold().thread.as_ref().map(|thread| thread.clone_ref(py))
-    }
-
-    #[setter]
-    fn set_thread(&self, thread: Option<Py<PyString>>) {
-        let before = std::mem::replace(&mut self.hold().thread, thread);
-        drop(before);
     }
 
     #[getter]

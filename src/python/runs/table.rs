@@ -209,6 +209,15 @@ impl RunTable {
         begin::begin(slf, &begin::Call { verb, subject, run_id, parent_run_id, tags, metadata, payload })
     }
 
+    /// The run below which one of LangChain begins.
+    #[pyo3(signature = (parent_run_id, /))]
+    fn above<'py>(
+        slf: &Bound<'py, Self>,
+        parent_run_id: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, Run>>> {
+        begin::above(slf, parent_run_id)
+    }
+
     /// Counts a chunk of a stream. Says whether that was all: the first one with content is the caller's to look at.
     #[pyo3(signature = (key, /))]
     fn chunk(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {

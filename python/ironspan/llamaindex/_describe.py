@@ -19,6 +19,8 @@ __all__ = [
     "acts_of",
     "argument",
     "ending_of",
+    "event_of",
+    "fields_of",
     "is_a",
     "is_hidden",
     "is_output_tool",
@@ -202,6 +204,22 @@ def argument(bound: Any, name: str, place: int = 0) -> Any:
         return keywords[name]
     rest = given.get("args")
     return rest[place] if isinstance(rest, tuple) and len(rest) > place else None
+
+
+def event_of(bound: Any) -> Any:
+    """The event that a step of a workflow is called with, whatever its parameter is called; else `None`."""
+    given = bound.arguments
+    if "ev" in given:
+        return given["ev"]
+    return next((value for value in given.values() if is_a(type(value), "Event")), None)
+
+
+def fields_of(event: Any) -> Any:
+    """What an event holds: beside the fields of its class those that the program made up, which are no fields to it."""
+    made_up = getattr(event, "_data", None)
+    if not isinstance(made_up, dict) or not made_up:
+        return event
+    return {**{name: getattr(event, name, None) for name in type(event).model_fields}, **made_up}
 
 
 def text_of(value: Any) -> Any:

@@ -28,7 +28,7 @@ from ironspan import Span, _core
 from ironspan._guard import harmless
 from ironspan._runs import NO_SPAN_ID, RUNS
 from ironspan.llamaindex._legacy_events import NAMES, write_end
-from ironspan.llamaindex._spans import WRAPPING, Call, calls, fail, leave, parent_in
+from ironspan.llamaindex._spans import WRAPPING, Call, around, calls, fail, leave, parent_in
 
 __all__ = ["install", "uninstall"]
 
@@ -131,7 +131,7 @@ _WRAPPERS: dict[str, Callable[[Any], Any]] = {
 @harmless
 def _begin(event_type: Any, payload: Any, event_id: Any, *, enters: bool, from_trace: bool) -> None:
     name = getattr(event_type, "value", event_type)
-    above = calls(active_span_id.get())
+    above = around(active_span_id.get())
     base = _core._current_span_id()
     if above is not None and name in above.acts and _is_directly_inside(above, base):
         return
@@ -148,7 +148,7 @@ def _begin(event_type: Any, payload: Any, event_id: Any, *, enters: bool, from_t
 def _begin_trace(trace_id: Any) -> None:
     traces = _traces.get()
     _traces.set((*traces, ""))
-    above = calls(active_span_id.get())
+    above = around(active_span_id.get())
     base = _core._current_span_id()
     if above is not None and trace_id in above.acts and _is_directly_inside(above, base):
         return

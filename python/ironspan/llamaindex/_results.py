@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from ironspan import Span, _core
+from ironspan.llamaindex._describe import fields_of
 
 __all__ = ["write_dimensions", "write_result"]
 
@@ -64,7 +65,7 @@ def _write_response(span: Span, result: Any) -> None:
         if (answer := getattr(result, name, None)) is not None:
             span.output(getattr(answer, "response", answer))
             return
-    span.output(result)
+    span.output(fields_of(result))
 
 
 def _carried(stream: Generator[Any, Any, Any], frame: Any) -> Generator[Any, None, None]:

@@ -56,6 +56,7 @@ __all__ = [
     "WRAPPING",
     "Call",
     "Spans",
+    "around",
     "calls",
     "close_rerank",
     "fail",
@@ -118,6 +119,16 @@ def calls(key: Any) -> Call | None:
     return run if isinstance(run, Call) else None
 
 
+def around(id_: Any, *, is_step: bool = False) -> Call | None:
+    """The open call that something of the dispatcher's happens in, by what the dispatcher takes for it.
+
+    Before version 2 of workflows that is the last run that the code has started, for whatever it does while the run
+    goes on. Only steps are parts of a run.
+    """
+    call = calls(id_)
+    return None if call is not None and call.limit is not None and not is_step else call
+
+
 def parent_in(above: Call | None, base: str) -> Any:
     """The span of the call around, where it is not what is current in this context anyway; else `None`."""
     if above is None or base != above.base or above.entered:
@@ -160,7 +171,7 @@ class Spans(BaseSpanHandler[Any]):
         if call.kind == "generation" and (inspect.isgenerator(result) or inspect.isasyncgen(result)):
             # The closing event ends it; a generator that is dropped unread brings none.
             call.streams = True
-            call.watch = weakref.ref(result, partial(_let_go, id_))
+            call.watch = weakref.ref(result, partial(_dropped, id_))
             leave(call)
             return
         RUNS.close(id_)
@@ -174,7 +185,7 @@ class Spans(BaseSpanHandler[Any]):
             _wrapped.answer(call.key, result)
             if call.owns and isinstance(call.span, Span) and not _calls.take_answered(call.key):
                 write_result(call.kind, call.span, result)
-            if "ev" in bound_args.arguments and (run := calls(call.parent)) is not None:
+            if (run := calls(call.parent)) is not None and run.limit is not None:
                 run.stopped = run.stopped or _describe.is_a(result.__class__, "StopEvent")
         finally:
             leave(call)
@@ -207,7 +218,7 @@ class Spans(BaseSpanHandler[Any]):
         try:
             close_rerank(id_)
             _close_turn(call, error=err)
-            if "ev" in bound_args.arguments and (run := calls(call.parent)) is not None:
+            if (run := calls(call.parent)) is not None and run.limit is not None:
                 run.failure = err if isinstance(err, Exception) and _describe.ending_of(err) is None else None
         finally:
             leave(call)
@@ -234,7 +245,9 @@ class _Start:
         self.owner = owner.rpartition(".")[2] if instance is None else type(instance).__name__
         self.kind: type = type(instance)
         self.base = _core._current_span_id()
-        self.above = calls(parent_id)
+        #: The event that it handles, for the step of a workflow.
+        self.event = _describe.event_of(bound)
+        self.above = around(parent_id, is_step=self.event is not None)
         self.parent = parent_in(self.above, self.base)
 
     def go(self) -> None:
@@ -256,6 +269,9 @@ class _Start:
         RUNS.open(call)
         if call.kind == "generation":
             _calls.asks("llamaindex", call)
+        if self.is_run:
+            # Before version 2 the end of a run is told by its handler, if the loop lives long enough to tell it.
+            call.watch = weakref.ref(self.bound, partial(_gone, self.id))
 
     def call(self, span: Any) -> Call:
         call = Call(self.id, self.above.key if self.above is not None else None, span, self.base)
@@ -266,7 +282,7 @@ class _Start:
     def hide(self, call: Call) -> None:
         """Enters a call that is not shown: what is below it hangs below what it would have hung below itself."""
         call.owns = False
-        event = _describe.argument(self.bound, "ev")
+        event = self.event
         run = self.above
         if run is not None and run.kind == "workflow" and self.is_agent_step:
             _turn(run, getattr(event, "current_agent_name", None), event)
@@ -284,7 +300,7 @@ class _Start:
     @property
     def is_agent_step(self) -> bool:
         """Whether it is one of the steps of LlamaIndex's own agents."""
-        if self.method not in _describe.AGENT_STEPS or "ev" not in self.bound.arguments:
+        if self.method not in _describe.AGENT_STEPS or self.event is None:
             return False
         # Newer versions tell the class that defines a step, older ones bring the object.
         classes = {self.owner} if self.instance is None else {step.__name__ for step in type(self.instance).__mro__}
@@ -337,9 +353,9 @@ class _Start:
             start = ironspan.span if self.above is not None else ironspan.workflow
             return start(self.owner, input=_given(bound), **common)
         name = self.method if self.instance is None and self.owner == "" else f"{self.owner}.{self.method}"
-        if "ev" in bound.arguments:
+        if self.event is not None:
             # A step of a workflow is known by its name; its events are what goes in and out.
-            return ironspan.span(self.method, input=bound.arguments["ev"], **common)
+            return ironspan.span(self.method, input=_describe.fields_of(self.event), **common)
         return ironspan.span(self.owner if self.method == "__call__" else name, **common)
 
     def common(self) -> dict[str, Any]:
@@ -459,23 +475,34 @@ def fail(call: Call, error: BaseException | None) -> None:
     RUNS.finish(call, outcome)
 
 
-def say_last(call: Call) -> None:
-    """Writes as much of a stream's answer as has come."""
-    if isinstance(call.span, Span) and call.metadata is not None:
-        call.span._chunks(call.chunks)
-        call.span.output(call.metadata.get("last"))
+@harmless
+def _gone(key: Hashable, _arguments: weakref.ref[Any]) -> None:
+    """Ends a run whose end was not told."""
+    if (run := calls(key)) is not None:
+        RUNS.close(key)
+        outcome = "ok" if run.stopped else "cancelled"
+        try:
+            _close_turn(run, outcome)
+        finally:
+            RUNS.finish(run, outcome)
 
 
 @harmless
-def _let_go(id_: str, _stream: weakref.ref[Any]) -> None:
-    # Python tells this before it closes the generator, whose event would come too late.
-    call = calls(id_)
-    if call is not None:
-        RUNS.close(id_)
+def _dropped(key: Hashable, _stream: weakref.ref[Any]) -> None:
+    """Ends a generation whose stream went away. The stream tells of its end itself, but only after this."""
+    if (call := calls(key)) is not None:
+        RUNS.close(key)
         try:
             say_last(call)
         finally:
             RUNS.finish(call, "cancelled")
+
+
+def say_last(call: Call) -> None:
+    """Writes what a stream had said when it broke off."""
+    if isinstance(call.span, Span) and call.metadata is not None:
+        call.span._chunks(call.chunks)
+        call.span.output(call.metadata.get("last"))
 
 
 def leave(call: Call) -> None:

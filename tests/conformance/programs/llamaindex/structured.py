@@ -1,0 +1,25 @@
+"""An answer in the shape of a class, by way of a schema that the model has to keep to.
+
+To be seen: one generation. The wrapper around the model is not a second one.
+"""
+
+from llama_index.core.llms import ChatMessage
+from llama_index.llms.openai import OpenAI
+from pydantic import BaseModel
+
+from tests.conformance import program as p
+
+
+class Tide(BaseModel):
+    """A high tide."""
+
+    place: str
+    hour: int
+
+
+p.when("high tide", p.Answer('{"place": "Brest", "hour": 12}', usage=p.Usage(input=70, output=12)))
+
+
+def main() -> None:
+    model = OpenAI(model="gpt-4o-mini").as_structured_llm(Tide)
+    assert model.chat([ChatMessage(role="user", content="The high tide?")]).raw == Tide(place="Brest", hour=12)

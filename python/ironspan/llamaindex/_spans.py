@@ -82,6 +82,7 @@ class Call(Run):
         "failure",
         "kind",
         "limit",
+        "owner",
         "stopped",
         "streams",
         "turn",
@@ -105,6 +106,8 @@ class Call(Run):
         self.acts: frozenset[str] = frozenset()
         #: For the run of a workflow: whether a step ended it, the exception that left a step last, when its time is up.
         self.stopped = False
+        #: Name of the class whose method it is.
+        self.owner = ""
         self.failure: BaseException | None = None
         self.limit: float | None = None
 
@@ -242,11 +245,15 @@ class _Start:
         # "Class.method-" and a UUID; a step of a workflow has no instance, and a function no class. In versions without
         # the package llama-index-instrumentation the class is the one that defines the method.
         owner, _, self.method = id_[: -len("-00000000-0000-0000-0000-000000000000")].rpartition(".")
-        self.owner = owner.rpartition(".")[2] if instance is None else type(instance).__name__
+        self.owner = owner.rpartition(".")[2]
         self.kind: type = type(instance)
         self.base = _core._current_span_id()
+        if instance is not None and not isinstance(instance, type):
+            # The first versions put the class that defines the method into the id.
+            self.owner = type(instance).__name__
+        above = calls(parent_id)
         #: The event that it handles, for the step of a workflow.
-        self.event = _describe.event_of(bound)
+        self.event = _describe.event_of(bound) if above is None or above.limit is not None else None
         self.above = around(parent_id, is_step=self.event is not None)
         self.parent = parent_in(self.above, self.base)
 
@@ -276,6 +283,7 @@ class _Start:
     def call(self, span: Any) -> Call:
         call = Call(self.id, self.above.key if self.above is not None else None, span, self.base)
         call.agent = self.above.agent if self.above is not None else None
+        call.owner = self.owner
         call.acts = _describe.acts_of(self.kind, self.method)
         return call
 
@@ -372,7 +380,7 @@ class _Start:
         """Whether the nearest call that is shown is one of the same class: its methods call each other."""
         for above in RUNS.ancestry(self.above) if self.above is not None else ():
             if isinstance(above, Call) and above.owns:
-                return isinstance(above.key, str) and above.key.startswith(f"{self.owner}.")
+                return above.owner == self.owner
         return False
 
     def told(self, kind: str, what: Any) -> Span | None:

@@ -43,6 +43,7 @@ MODULES = (
     "callbacks",
     "trees",
     "endings",
+    "unfriendly",
 )
 # quiet: waits most of the time, may run beside anything. busy: uses CPU, judges no times. timed: wants the machine.
 LANES = ("quiet", "busy", "timed")

@@ -214,7 +214,7 @@ impl<'w, 'o> Parts<'w, 'o> {
             | "input_json_delta"
                 if self.calls_listed => {}
             "tool_use" | "tool_call" | "function_call" | "custom_tool_call" | "invalid_tool_call" => {
-                self.call_of(block)
+                self.call_of(block);
             }
             "tool_result" | "tool_call_response" | "function_call_output" | "custom_tool_call_output" => {
                 let [tool_use_id, call_id, id] = block.pick(["tool_use_id", "call_id", "id"]);
@@ -325,7 +325,7 @@ impl<'w, 'o> Parts<'w, 'o> {
         for (key, value) in block.pairs() {
             let key = key.to_str();
             match (&*key, pieces) {
-                ("type" | "index" | "partial_json", _) => continue,
+                ("type" | "index" | "partial_json", _) => {}
                 ("input", Some(pieces)) => {
                     self.out.raw(",\"input\":");
                     write_structured(pieces, self.out);

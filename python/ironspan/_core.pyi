@@ -772,6 +772,11 @@ class Run:
     #: Chunks of a model's stream, and whether one of them had content.
     chunks: int
     content_seen: bool
+    #: Whether there is nothing more to look for in the chunks of the stream.
+    settled: bool
+    #: Tokens as the last chunk counted them, and whether each chunk counts all of them again.
+    usage: dict[str, Any] | None
+    usage_repeats: bool
     #: Kept for as long as the run is open: a weak reference whose callback ends the run.
     watch: Any
 
@@ -835,7 +840,7 @@ class RunTable:
         """The run below which one begins: that of the id, else the one whose code executes here."""
 
     def chunk(self, key: object, /) -> bool:
-        """Counts a chunk of the run's stream. False as long as none with content has come."""
+        """Counts a chunk of the run's stream. False as long as the run is not ``settled``."""
 
     def close(self, key: object, /) -> Run | None:
         """Takes out the run that ended; its span is the caller's to end, by ``finish``."""

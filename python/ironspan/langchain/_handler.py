@@ -178,17 +178,20 @@ class CallbackHandler(BaseCallbackHandler):
     @harmless
     def _first_token(self, token: Any, run_id: Any, chunk: Any) -> None:
         run = RUNS.get(run_id)
+        if run is None:
+            return
         # A first chunk may carry a role and no content; what a reader waits for is content.
-        if run is not None and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
+        if not run.content_seen and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
             run.content_seen = True
             _span(run)._first_chunk()
+        run.settled = not _model.watches_usage(run, chunk) and run.content_seen
 
     @harmless
     def on_stream_event(self, event: Any, *, run_id: Any, **kwargs: Any) -> None:
         if isinstance(event, dict) and event.get("event") == "content-block-delta" and not RUNS.chunk(run_id):
             run = RUNS.get(run_id)
             if run is not None:
-                run.content_seen = True
+                run.content_seen = run.settled = True
                 _span(run)._first_chunk()
 
     @harmless
@@ -349,6 +352,8 @@ def _answer(run: Run, response: Any) -> None:
     if run.chunks:
         span.set("gen_ai.request.stream", True)
         span._chunks(run.chunks)
+    if run.usage_repeats:
+        _model.say_usage(span, run.usage)
     if not run.owns and _calls.answered(run.key) is None:
         return
     if not _calls.take_answered(run.key):

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["answer_of", "model_of", "params_of"]
+from ironspan import Span
+from ironspan._runs import Run
+
+__all__ = ["answer_of", "model_of", "params_of", "say_usage", "watches_usage"]
 
 _MODEL_KEYS = ("model", "model_name", "model_id", "deployment_name", "azure_deployment", "engine")
 #: LangChain's own declarations about a model, better than the parameters where both are there.
@@ -47,3 +50,32 @@ def answer_of(response: Any) -> Any:
     if isinstance(generations, list) and len(generations) > 1:
         return next((choices for choices in generations if choices), None)
     return response
+
+
+def watches_usage(run: Run, chunk: Any) -> bool:
+    """Whether the next chunk of the stream has to be looked at for what it counts.
+
+    Some servers count everything so far in every chunk. LangChain adds that up, so that what it says in the end is a
+    multiple of what was used: then the last chunk's own counts are right. They are told by the prompt, which no two
+    chunks bring.
+    """
+    usage = getattr(getattr(chunk, "message", None), "usage_metadata", None)
+    if not isinstance(usage, dict) or not usage.get("input_tokens"):
+        return run.usage_repeats
+    before, run.usage = run.usage, usage
+    if before is not None:
+        same = usage["input_tokens"] == before["input_tokens"]
+        run.usage_repeats = same and usage.get("output_tokens", 0) >= before.get("output_tokens", 0)
+    return before is None or run.usage_repeats
+
+
+def say_usage(span: Span, usage: Any) -> None:
+    """Records counts in LangChain's form instead of those of the result."""
+    of_input, of_output = usage.get("input_token_details") or {}, usage.get("output_token_details") or {}
+    span.usage(
+        input=usage.get("input_tokens"),
+        output=usage.get("output_tokens"),
+        cached=of_input.get("cache_read"),
+        cache_write=of_input.get("cache_creation"),
+        reasoning=of_output.get("reasoning"),
+    )

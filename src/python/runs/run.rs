@@ -64,6 +64,9 @@ pub(crate) struct State {
     pub(crate) interrupted: bool,
     pub(crate) chunks: i64,
     pub(crate) content_seen: bool,
+    pub(crate) settled: bool,
+    pub(crate) usage: Option<Py<PyDict>>,
+    pub(crate) usage_repeats: bool,
     pub(crate) watch: Option<Py<PyAny>>,
 }
 
@@ -95,6 +98,9 @@ impl Run {
             interrupted: false,
             chunks: 0,
             content_seen: false,
+            settled: false,
+            usage: None,
+            usage_repeats: false,
             watch: None,
         };
         Self { key, parent, base, key_object, parent_object, state: Attached::new(state) }
@@ -123,10 +129,10 @@ impl Run {
         let ambient = self.hold().stand.ambient();
         let mut state = self.hold();
         let stand = std::mem::replace(&mut state.stand, ambient.map_or(Stand::Nothing, Stand::Context));
-        let metadata = state.metadata.take();
+        let (metadata, usage) = (state.metadata.take(), state.usage.take());
         drop(state);
         // Destructors run with the state let go.
-        drop((stand, metadata));
+        drop((stand, metadata, usage));
     }
 }
 
@@ -254,6 +260,37 @@ impl Run {
     }
 
     #[getter]
+    fn settled(&self) -> bool {
+        self.hold().settled
+    }
+
+    #[setter]
+    fn set_settled(&self, settled: bool) {
+        self.hold().settled = settled;
+    }
+
+    #[getter]
+    fn usage(&self, py: Python<'_>) -> Option<Py<PyDict>> {
+        self.hold().usage.as_ref().map(|usage| usage.clone_ref(py))
+    }
+
+    #[setter]
+    fn set_usage(&self, usage: Option<Py<PyDict>>) {
+        let before = std::mem::replace(&mut self.hold().usage, usage);
+        drop(before);
+    }
+
+    #[getter]
+    fn usage_repeats(&self) -> bool {
+        self.hold().usage_repeats
+    }
+
+    #[setter]
+    fn set_usage_repeats(&self, repeats: bool) {
+        self.hold().usage_repeats = repeats;
+    }
+
+    #[getter]
     fn watch(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.hold().watch.as_ref().map(|watch| watch.clone_ref(py))
     }
@@ -272,6 +309,7 @@ impl Run {
                 visit.call(span)?;
             }
             visit.call(&state.metadata)?;
+            visit.call(&state.usage)?;
             visit.call(&state.watch)?;
         }
         Ok(())
@@ -280,8 +318,8 @@ impl Run {
     fn __clear__(&self) {
         let mut state = self.hold();
         let stand = std::mem::replace(&mut state.stand, Stand::Nothing);
-        let (metadata, watch) = (state.metadata.take(), state.watch.take());
+        let kept = (state.metadata.take(), state.usage.take(), state.watch.take());
         drop(state);
-        drop((stand, metadata, watch));
+        drop((stand, kept));
     }
 }

@@ -218,13 +218,13 @@ impl RunTable {
         begin::above(slf, parent_run_id)
     }
 
-    /// Counts a chunk of a stream. Says whether that was all: the first one with content is the caller's to look at.
+    /// Counts a chunk of a stream. Says whether that was all, or it is the caller's to look at.
     #[pyo3(signature = (key, /))]
     fn chunk(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Some(run) = self.get_run(py, key_of(key)?.0) else { return Ok(true) };
         let mut state = run.get().hold();
         state.chunks += 1;
-        Ok(state.content_seen)
+        Ok(state.settled)
     }
 
     fn sweep(&self, py: Python<'_>) {

@@ -254,7 +254,9 @@ def _read(span: Received) -> Seen:
             name = str(_decoded(value))
             break
     words = "ironspan.kind" in span.attributes
-    status = "error" if span.failed else str(span.attributes.get("ironspan.status", "ok"))
+    # LangSmith's export has the exception and no status.
+    failed = span.failed or (not words and any(name == "exception" for name, _ in span.events))
+    status = "error" if failed else str(span.attributes.get("ironspan.status", "ok"))
     return Seen(span, kind, name, status, words)
 
 
@@ -313,8 +315,8 @@ def _inner_list(value: Any) -> Any:
 def _langfuse_tokens(details: dict[str, Any], what: str) -> int | None:
     """Langfuse keeps disjoint counts: `input` without what `input_cache_read` holds, and so on. Totals are the sums."""
     if what in ("in", "out"):
-        word = "input" if what == "in" else "output"
-        return sum(int(value) for key, value in details.items() if word in key)
+        words = ("input", "prompt") if what == "in" else ("output", "completion")
+        return sum(int(value) for key, value in details.items() if any(word in key for word in words))
     ends = {
         "cached": ("input_cache_read", "input_cached_tokens", "cache_read_input_tokens"),
         "cache_write": ("input_cache_creation", "cache_creation_input_tokens"),

@@ -153,6 +153,14 @@ def test_agent_is_known_by_the_metadata_it_hands_on_and_counts_once():
     assert problems("agent scout\n", turn, step) == []
 
 
+def test_graph_may_be_called_an_agent_but_an_agent_no_graph():
+    turn = span("invoke_agent work", gen_ai__operation__name="invoke_agent", gen_ai__agent__name="work")
+    inner = span("work.workflow", turn, traceloop__span__kind="workflow", traceloop__entity__name="work")
+    node = span("A.task", inner, traceloop__span__kind="task", traceloop__entity__name="A")
+    assert problems("span work\n  span A\n", turn, inner, node) == []
+    assert problems("agent work\n", span("work"))
+
+
 @pytest.mark.parametrize("text", ["robot r2\n", "span a\n   span b\n", "span a size=3\n", "span a [sad]\n"])
 def test_mistake_in_a_tree_file_is_told(text: str):
     with pytest.raises(ValueError, match="line"):

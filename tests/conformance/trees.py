@@ -91,7 +91,7 @@ def judge(roots: Sequence[Expected], seen: Sequence[Seen]) -> list[str]:
     for span in seen:
         if id(span) in matched:
             continue
-        known = (span.kind, span.name) in listed
+        known = (span.kind, span.name) in listed and not _inner_half(span)
         if span.kind != "span" or known:
             where = f"below {_of(span.parent)}" if span.parent else "as a root"
             problems.append(
@@ -116,7 +116,7 @@ def _match(
     table: dict[tuple[int, int], tuple[list[str], list[tuple[Expected, Seen]]]] = {}
     for at, line in enumerate(lines):
         for to, span in enumerate(candidates):
-            if (line.kind, line.name) == (span.kind, span.name):
+            if line.name == span.name and (line.kind == span.kind or _named_agent(line, span)):
                 found: list[tuple[Expected, Seen]] = [(line, span)]
                 wrong = _facts(line, span, seen)
                 wrong += _match(line.children, span.children, plain, seen, f"below {_of(span)}", found)
@@ -137,9 +137,19 @@ def _visible(spans: Sequence[Seen], plain: set[str]) -> list[Seen]:
     found = []
     for span in spans:
         found.append(span)
-        if span.kind == "span" and span.name not in plain:
+        if span.kind == "span" and (span.name not in plain or _inner_half(span)):
             found += _visible(span.children, plain)
     return found
+
+
+def _named_agent(line: Expected, span: Seen) -> bool:
+    """Whether to call the step an agent is a matter of taste."""
+    return line.kind == "span" and span.kind == "agent"
+
+
+def _inner_half(span: Seen) -> bool:
+    """Whether a plain span is the inside of an agent's span of the same name: two views of one run."""
+    return span.parent is not None and (span.parent.kind, span.parent.name) == ("agent", span.name)
 
 
 def _assign(count: int, costs: dict[tuple[int, int], int]) -> dict[int, int]:

@@ -1,6 +1,6 @@
 """A message of two parts, a question and a picture.
 
-To be seen: both parts in the input of the generation.
+To be seen: both parts in the input of the generation; the picture may be a reference to where it is kept.
 """
 
 from langchain_core.messages import HumanMessage

@@ -1,6 +1,6 @@
 """A provider that answers with status 429, and a client that does not try again.
 
-To be seen: the generation failed, with the type of the error and what the provider said.
+To be seen: the generation failed, with what the provider said.
 """
 
 from langchain_openai import ChatOpenAI

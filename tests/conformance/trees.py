@@ -11,7 +11,7 @@ spaces below its parent. `#` begins a comment.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.conformance.conventions import KINDS, Seen
@@ -203,10 +203,11 @@ def _facts(line: Expected, span: Seen, seen: Sequence[Seen]) -> list[str]:
     return problems
 
 
-# Facts: each takes the span, the expected value and all spans, and returns what is there instead, or None.
+#: A fact takes the span, the expected value and all spans, and returns what is there instead, or None.
+Check = Callable[[Seen, str, Sequence[Seen]], "str | None"]
 
 
-def _number(name: str):  # type: ignore[no-untyped-def]
+def _number(name: str) -> Check:
     def check(span: Seen, value: str, seen: Sequence[Seen]) -> str | None:
         found = span.tokens(name)
         # Nothing said and a zero are the same to a reader who adds up.
@@ -215,7 +216,7 @@ def _number(name: str):  # type: ignore[no-untyped-def]
     return check
 
 
-def _text(read: str):  # type: ignore[no-untyped-def]
+def _text(read: str) -> Check:
     def check(span: Seen, value: str, seen: Sequence[Seen]) -> str | None:
         texts = getattr(span, read)()
         return None if any(value in text for text in texts) else _short(texts)
@@ -227,7 +228,7 @@ def _without(span: Seen, value: str, seen: Sequence[Seen]) -> str | None:
     return "there" if any(value in text for text in span.output()) else None
 
 
-def _one_of(read: str):  # type: ignore[no-untyped-def]
+def _one_of(read: str) -> Check:
     def check(span: Seen, value: str, seen: Sequence[Seen]) -> str | None:
         found = getattr(span, read)()
         return None if value in found else " ".join(sorted(found)) or "not there"

@@ -93,8 +93,8 @@ class Anthropic(Handler):
             if block["type"] == "text" and answer.hangs:
                 return self.hang()
             send("content_block_stop", index=index)
-        delta = {"stop_reason": _REASONS[answer.reason], "stop_sequence": None}
-        send("message_delta", delta=delta, usage=_usage(answer))
+        end = {"stop_reason": _REASONS[answer.reason], "stop_sequence": None}
+        send("message_delta", delta=end, usage=_usage(answer))
         send("message_stop")
         self.end_events()
 

@@ -133,7 +133,7 @@ pub(crate) fn write_scalar(value: &Bound<'_, PyAny>, tape: &mut Tape) -> bool {
         let class = ffi::Py_TYPE(object);
         if class == &raw mut ffi::PyUnicode_Type {
             let text = text_of(object);
-            if text.bytes.len() > span_bytes() {
+            if tape.len() + text.bytes.len() > span_bytes() {
                 return false;
             }
             tape.text(text);
@@ -221,6 +221,10 @@ impl Walk<'_> {
         }
         self.nodes -= 1;
         unsafe {
+            // First of all, and by the room that is left here.
+            if ffi::PyUnicode_CheckExact(object) != 0 {
+                return self.text(text_of(object));
+            }
             let borrowed = Borrowed::from_ptr(py, object);
             if write_scalar(&borrowed, self.tape) {
                 return;
@@ -488,7 +492,8 @@ impl Walk<'_> {
             return;
         }
         self.tape.object(Text::utf8(c_name));
-        if let Some(dict) = dict {
+        // A class with slots below one without has an instance dict as well, and nothing in it.
+        if let Some(dict) = dict.filter(|dict| kind == Shape::Model || !dict.is_empty().unwrap_or(false)) {
             // SAFETY: `dict` is a dict and alive.
             unsafe { self.pairs(py, dict.as_ptr(), depth) };
             if kind == Shape::Model

@@ -133,3 +133,16 @@ def test_a_span_over_its_bytes_leaves_out_what_comes_later(ironspan_trace: Memor
     assert done.dropped_attributes == 20 - len(kept) or done.attributes["ironspan.truncated"]
     assert done.attributes["ironspan.truncated"] is True
     assert done.attributes["k0"] == "a" * 1_000_000
+
+
+@pytest.mark.parametrize("where", ["messages", "input", "attribute"])
+def test_two_texts_that_fit_alone_are_shortened_to_the_span_s_bytes(where: str, ironspan_trace: MemoryExporter) -> None:
+    texts = ["y" * 10_000_000, "z" * 10_000_000]
+    with ironspan.generation("m", **({where: texts} if where != "attribute" else {})) as span:
+        if where == "attribute":
+            span.set("texts", texts)
+    ironspan.flush()
+    done = ironspan_trace.spans[-1]
+    kept = len(json.dumps(done.attributes))
+    assert 10_000_000 < kept <= 16 * 1024 * 1024 + 4096
+    assert done.attributes["ironspan.truncated"] is True

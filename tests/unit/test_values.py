@@ -48,6 +48,7 @@ class Frozen:
 
 
 Slotted = dataclasses.make_dataclass("Slotted", [("x", int, 1), ("y", str, "s")], slots=True)
+SlottedBelow = dataclasses.make_dataclass("SlottedBelow", [("x", int, 1)], bases=(type("Base", (), {}),), slots=True)
 Named = collections.namedtuple("Named", "p q")
 
 
@@ -156,6 +157,7 @@ STRUCTURES: list[tuple[Any, Any]] = [
     (Point(), {"x": 1, "y": "s"}),
     (Frozen(), {"inner": {"x": 1, "y": "s"}, "many": [1, 2]}),
     (Slotted(), {"x": 1, "y": "s"}),
+    (SlottedBelow(), {"x": 1}),
     ([Slotted(), Point(5)], [{"x": 1, "y": "s"}, {"x": 5, "y": "s"}]),
     (Colour.PAIR, [1, "two"]),
     (collections.OrderedDict(a=1), {"a": 1}),

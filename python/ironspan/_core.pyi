@@ -803,6 +803,9 @@ class RunTable:
     def find(self, key: object, /) -> Run | None:
         """The run of that key, open or one of the last to end."""
 
+    def runs(self) -> list[Run]:
+        """The open runs, in no order."""
+
     def ancestry(self, run: Run, /) -> list[Run]:
         """The run and those above it, nearest first, 1,000 at most."""
 

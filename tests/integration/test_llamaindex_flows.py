@@ -13,7 +13,6 @@ from typing import Any
 import ironspan
 import ironspan.llamaindex
 import pytest
-from ironspan import _core
 from ironspan._runs import RUNS
 from ironspan.llamaindex._spans import Spans
 from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, CodeActAgent, FunctionAgent, ToolCallResult
@@ -68,7 +67,7 @@ async def ended(spans: Callable[[], list[Any]], kind: str) -> None:
 
 async def asked() -> None:
     """Waits until a model is being asked."""
-    await until(lambda: any(getattr(run, "kind", "") == "generation" for run in list(RUNS._open.values())))
+    await until(lambda: any(getattr(run, "kind", "") == "generation" for run in RUNS.runs()))
 
 
 def add(a: int, b: int) -> int:
@@ -563,13 +562,17 @@ def test_another_handler_that_fails_costs_us_nothing(spans):
     assert outline(spans()) == "generation gpt-4o\n"
 
 
-def test_a_call_whose_end_is_never_told_ends_at_the_idle_limit(spans, monkeypatch):
-    monkeypatch.setattr(_core, "_run_idle_seconds", lambda: 0.0)
+def test_a_call_whose_end_is_never_told_ends_at_the_idle_limit(memory, spans, monkeypatch):
+    monkeypatch.setenv("IRONSPAN_RUN_IDLE_SECONDS", "1")
+    ironspan.init("tests", store=None, exporters=[memory])
     with monkeypatch.context() as patch:
         patch.setattr(Spans, "span_exit", lambda *args, **kwargs: None)
         asyncio.run(_run(Inner(), question="why?"))
     assert len(RUNS) > 0
-    RUNS.sweep()
+    deadline = time.monotonic() + 10
+    while len(RUNS) and time.monotonic() < deadline:
+        RUNS.sweep()
+        time.sleep(0.05)
     assert len(RUNS) == 0
     gc.collect()
     assert ironspan.stats()["open_spans"] == 0
@@ -581,7 +584,7 @@ def test_many_runs_given_up_at_once_leave_nothing_open(spans):
     async def run() -> None:
         handlers = [Slow().run() for _ in range(50)]
         tasks = [asyncio.create_task(ScriptedModel(delay=30.0).achat([])) for _ in range(50)]
-        await until(lambda: sum(getattr(each, "kind", "") == "generation" for each in list(RUNS._open.values())) == 100)
+        await until(lambda: sum(getattr(each, "kind", "") == "generation" for each in RUNS.runs()) == 100)
         for task in tasks:
             task.cancel()
         for handler in handlers:

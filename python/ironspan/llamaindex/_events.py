@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ironspan import Span, _versions
 from ironspan._guard import harmless
 from ironspan._runs import RUNS
-from ironspan.llamaindex._spans import Call, calls, close_rerank, fail, open_rerank, say_last
+from ironspan.llamaindex._call import Call, calls, close_rerank, fail, open_rerank, say_last
 
 if TYPE_CHECKING:
     from llama_index.core.instrumentation.event_handlers import BaseEventHandler

@@ -27,8 +27,8 @@ import ironspan
 from ironspan import Span, _core
 from ironspan._guard import harmless
 from ironspan._runs import NO_SPAN_ID, RUNS
+from ironspan.llamaindex._call import WRAPPING, Call, around, calls, fail, leave, parent_in
 from ironspan.llamaindex._legacy_events import NAMES, write_end
-from ironspan.llamaindex._spans import WRAPPING, Call, around, calls, fail, leave, parent_in
 
 __all__ = ["install", "uninstall"]
 

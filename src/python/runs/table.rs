@@ -167,6 +167,14 @@ impl RunTable {
         Ok(self.find_run(py, key_of(key)?.0))
     }
 
+    fn runs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let found: Vec<_> = {
+            let runs = self.hold();
+            runs.keys().into_iter().filter_map(|key| runs.get(key).map(|run| run.bind(py).clone())).collect()
+        };
+        PyList::new(py, found)
+    }
+
     #[pyo3(signature = (run, /))]
     fn ancestry<'py>(&self, run: &Bound<'py, Run>) -> PyResult<Bound<'py, PyList>> {
         let py = run.py();

@@ -254,8 +254,9 @@ def _read(span: Received) -> Seen:
             name = str(_decoded(value))
             break
     words = "ironspan.kind" in span.attributes
-    # LangSmith's export has the exception and no status.
-    failed = span.failed or (not words and any(name == "exception" for name, _ in span.events))
+    # LangSmith's export has the exception and no status. Others record exceptions of spans that they know to be fine.
+    raised = "langsmith.span.kind" in span.attributes and any(name == "exception" for name, _ in span.events)
+    failed = span.failed or raised
     status = "error" if failed else str(span.attributes.get("ironspan.status", "ok"))
     return Seen(span, kind, name, status, words)
 

@@ -59,6 +59,14 @@ _BEFORE = re.compile(
 )
 _BEHIND = re.compile(r"\.(workflow|task|agent|tool|chat|completion|langgraph)$")
 
+#: How most name the calls of LlamaIndex: by class and method. The step is known by its class.
+_METHOD = re.compile(
+    r"^([A-Z]\w*)\.(_?a?retrieve|a?query|run|a?chat|a?stream_chat|a?synthesize|__call__|a?call|postprocess_nodes)$"
+)
+_CALL = re.compile(r"^[A-Z]\w*\.\w+$")
+#: LlamaIndex's public methods call one of the same class that does the work; most show both.
+_MERGED = ("generation", "embedding", "retrieval", "rerank", "tool")
+
 #: The name that a reader would look for, by kind. Without one the span's own name counts.
 _NAME_KEYS = {
     "generation": (
@@ -233,6 +241,7 @@ def read(spans: Collection[Received]) -> list[Seen]:
             span.orphan = span.parent is None
             if span.parent is not None:
                 span.parent.children.append(span)
+    seen = [span for span in seen if not _merge(span)]
     for span in seen:
         # Most have no kind for agents. LangChain names them in the metadata that is handed on to what is below them.
         above = span.parent
@@ -242,13 +251,35 @@ def read(spans: Collection[Received]) -> list[Seen]:
     return seen
 
 
+def _merge(span: Seen) -> bool:
+    """Makes one of a call and the method of the same object behind it; but not where both claim tokens."""
+    above = span.parent
+    if above is None or span.kind not in _MERGED or (above.kind, above.name) != (span.kind, span.name):
+        return False
+    if len([each for each in above.children if (each.kind, each.name) == (span.kind, span.name)]) > 1:
+        return False
+    if not (_CALL.match(span.received.name) and _CALL.match(above.received.name)):
+        return False
+    if span.tokens("in") is not None and above.tokens("in") is not None:
+        return False
+    merged = {**span.received.attributes, **above.received.attributes}
+    above.received.attributes.clear()
+    above.received.attributes.update(merged)
+    above.__dict__.pop("attributes", None)
+    at = above.children.index(span)
+    above.children[at : at + 1] = span.children
+    for below in span.children:
+        below.parent = above
+    return True
+
+
 def _read(span: Received) -> Seen:
     kind = "span"
     for key in _KIND_KEYS:
         if key in span.attributes:
             kind = _KIND_WORDS.get(str(_decoded(span.attributes[key])).lower(), "span")
             break
-    name = _BEHIND.sub("", _BEFORE.sub("", span.name))
+    name = _METHOD.sub(r"\1", _BEHIND.sub("", _BEFORE.sub("", span.name)))
     for key in _NAME_KEYS.get(kind, ()):
         if value := span.attributes.get(key):
             name = str(_decoded(value))

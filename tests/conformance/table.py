@@ -24,9 +24,15 @@ def markdown(outcomes: Mapping[str, Sequence[Outcome] | None]) -> str:
     rows = [["Programs", *heads], ["---"] * (len(heads) + 1)]
     for group in [*sorted(groups), ""]:
         cells = []
-        for done in outcomes.values():
-            own = [outcome for outcome in done or () if not group or outcome.program.startswith(group + "/")]
-            cells.append(f"{sum(outcome.passed for outcome in own)} of {len(own)}" if done else "not installed")
+        for name, done in outcomes.items():
+            untraced = TRACERS[name].untraced
+            own = [
+                outcome
+                for outcome in done or ()
+                if outcome.program.partition("/")[0] in ({group} if group else groups.keys() - untraced)
+            ]
+            count = f"{sum(outcome.passed for outcome in own)} of {len(own)}"
+            cells.append("not installed" if not done else "not traced" if group in untraced else count)
         rows.append([_TITLES.get(group, group) or "All", *cells])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     used = ", ".join(f"{name} {version(name)}" for name in _FRAMEWORKS)

@@ -178,3 +178,21 @@ def test_spans_are_shown_as_a_tree():
     root = span("graph")
     seen: list[Seen] = read([root, generation(root, gen_ai__usage__input_tokens=3)])
     assert show(seen) == "span graph\n  generation m in=3\n"
+
+
+def test_a_method_and_the_one_behind_it_are_one_call_of_their_class():
+    root = span("RetrieverQueryEngine.query", openinference__span__kind="CHAIN")
+    outer = span("Shelf.retrieve", root, openinference__span__kind="RETRIEVER")
+    inner = span("Shelf._retrieve", outer, openinference__span__kind="RETRIEVER")
+    asked = generation(inner)
+    assert problems("span RetrieverQueryEngine\n  retrieval Shelf\n    generation m\n", root, outer, inner, asked) == []
+
+
+def test_two_calls_that_both_claim_tokens_stay_two():
+    def asked(method: str, parent: Received | None = None, **more: Any) -> Received:
+        return span(f"OpenAI.{method}", parent, openinference__span__kind="LLM", llm__model_name="m", **more)
+
+    first = asked("predict", llm__token_count__prompt=3)
+    assert len(problems("generation m\n", first, asked("chat", first, llm__token_count__prompt=3))) == 1
+    wrapper = asked("predict")
+    assert problems("generation m in=3\n", wrapper, asked("chat", wrapper, llm__token_count__prompt=3)) == []

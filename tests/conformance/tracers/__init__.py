@@ -41,10 +41,14 @@ class Tracer(Protocol):
 
 @dataclass(frozen=True)
 class About:
-    """A tracer as it is named in tables, and the distributions it is made of, the one that gives its version first."""
+    """A tracer as it is named in tables, and the distributions it is made of, the one that gives its version first.
+
+    `untraced` are the frameworks for which it has nothing: no program of theirs is held against it alone.
+    """
 
     title: str
     distributions: tuple[str, ...]
+    untraced: frozenset[str] = frozenset()
 
     @property
     def version(self) -> str | None:
@@ -76,7 +80,9 @@ TRACERS = {
         ),
     ),
     "langfuse": About("Langfuse", ("langfuse", "openinference-instrumentation-llama-index")),
-    "langsmith": About("LangSmith", ("langsmith", "opentelemetry-exporter-otlp-proto-http")),
+    "langsmith": About(
+        "LangSmith", ("langsmith", "opentelemetry-exporter-otlp-proto-http"), untraced=frozenset({"llamaindex"})
+    ),
     "mlflow": About("MLflow", ("mlflow-skinny", "opentelemetry-exporter-otlp-proto-http")),
 }
 

@@ -21,6 +21,7 @@ __all__ = ["Machine", "stalls", "within"]
 _STEP_SECONDS = 0.002
 # A sleeper that is woken this much too late saw its CPU stand still.
 _LATE_SECONDS = 0.005
+_START_SECONDS = 20.0
 
 
 class Machine:
@@ -34,6 +35,11 @@ class Machine:
             with open(Path(self.folder, str(cpu)), "wb") as report:
                 command = [sys.executable, "-S", "-E", __file__, str(cpu)]
                 self.sleepers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=report))
+        deadline = time.monotonic() + _START_SECONDS
+        while not all(report.stat().st_size for report in Path(self.folder).iterdir()):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the sleepers did not start")
+            time.sleep(_STEP_SECONDS)
 
     def stalled(self, begin: float, end: float) -> float:
         """Seconds between two times of the monotonic clock in which at least one CPU stood still."""
@@ -50,8 +56,8 @@ def stalls(folder: str) -> list[tuple[float, float]]:
     """Begin and end of each stretch in the reports of a folder, sorted, on the monotonic clock."""
     found = []
     for report in Path(folder).iterdir():
-        # A last line without its end is still being written.
-        for line in report.read_text().split("\n")[:-1]:
+        # The first line says that the sleeper is there. A last line without its end is still being written.
+        for line in report.read_text().split("\n")[1:-1]:
             begin, end = line.split()
             found.append((float(begin), float(end)))
     return sorted(found)
@@ -72,6 +78,7 @@ def _sleep(cpu: int) -> None:
     os.sched_setaffinity(0, {cpu})
     schedule = os.open("/proc/self/schedstat", os.O_RDONLY)
     parent = os.getppid()
+    os.write(1, b"\n")
     last, queued = time.monotonic(), int(os.pread(schedule, 100, 0).split()[1])
     while os.getppid() == parent:
         time.sleep(_STEP_SECONDS)

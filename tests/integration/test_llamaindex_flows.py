@@ -13,6 +13,12 @@ from typing import Any
 import ironspan
 import ironspan.llamaindex
 import pytest
+
+from tests.support.versions import is_older
+
+if is_older("llama-index-core", "0.12.43"):
+    pytest.skip("agents are workflows since llama-index-core 0.12.43", allow_module_level=True)
+
 from ironspan._runs import RUNS
 from ironspan.llamaindex._spans import Spans
 from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, CodeActAgent, FunctionAgent, ToolCallResult

@@ -54,6 +54,16 @@ impl Stand {
     }
 }
 
+/// What is known of the chunks of a model's stream.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) chunks: i64,
+    pub(crate) content_seen: bool,
+    pub(crate) settled: bool,
+    pub(crate) usage: Option<Py<PyDict>>,
+    pub(crate) usage_repeats: bool,
+}
+
 /// See [`Run`].
 #[derive(Debug)]
 pub(crate) struct State {
@@ -62,11 +72,7 @@ pub(crate) struct State {
     pub(crate) agent: Option<Py<PyString>>,
     pub(crate) metadata: Option<Py<PyDict>>,
     pub(crate) interrupted: bool,
-    pub(crate) chunks: i64,
-    pub(crate) content_seen: bool,
-    pub(crate) settled: bool,
-    pub(crate) usage: Option<Py<PyDict>>,
-    pub(crate) usage_repeats: bool,
+    pub(crate) stream: Stream,
     pub(crate) watch: Option<Py<PyAny>>,
 }
 
@@ -96,11 +102,7 @@ impl Run {
             agent: None,
             metadata: None,
             interrupted: false,
-            chunks: 0,
-            content_seen: false,
-            settled: false,
-            usage: None,
-            usage_repeats: false,
+            stream: Stream::default(),
             watch: None,
         };
         Self { key, parent, base, key_object, parent_object, state: Attached::new(state) }
@@ -129,7 +131,7 @@ impl Run {
         let ambient = self.hold().stand.ambient();
         let mut state = self.hold();
         let stand = std::mem::replace(&mut state.stand, ambient.map_or(Stand::Nothing, Stand::Context));
-        let (metadata, usage) = (state.metadata.take(), state.usage.take());
+        let (metadata, usage) = (state.metadata.take(), state.stream.usage.take());
         drop(state);
         // Destructors run with the state let go.
         drop((stand, metadata, usage));
@@ -241,53 +243,53 @@ impl Run {
 
     #[getter]
     fn chunks(&self) -> i64 {
-        self.hold().chunks
+        self.hold().stream.chunks
     }
 
     #[setter]
     fn set_chunks(&self, chunks: i64) {
-        self.hold().chunks = chunks;
+        self.hold().stream.chunks = chunks;
     }
 
     #[getter]
     fn content_seen(&self) -> bool {
-        self.hold().content_seen
+        self.hold().stream.content_seen
     }
 
     #[setter]
     fn set_content_seen(&self, seen: bool) {
-        self.hold().content_seen = seen;
+        self.hold().stream.content_seen = seen;
     }
 
     #[getter]
     fn settled(&self) -> bool {
-        self.hold().settled
+        self.hold().stream.settled
     }
 
     #[setter]
     fn set_settled(&self, settled: bool) {
-        self.hold().settled = settled;
+        self.hold().stream.settled = settled;
     }
 
     #[getter]
     fn usage(&self, py: Python<'_>) -> Option<Py<PyDict>> {
-        self.hold().usage.as_ref().map(|usage| usage.clone_ref(py))
+        self.hold().stream.usage.as_ref().map(|usage| usage.clone_ref(py))
     }
 
     #[setter]
     fn set_usage(&self, usage: Option<Py<PyDict>>) {
-        let before = std::mem::replace(&mut self.hold().usage, usage);
+        let before = std::mem::replace(&mut self.hold().stream.usage, usage);
         drop(before);
     }
 
     #[getter]
     fn usage_repeats(&self) -> bool {
-        self.hold().usage_repeats
+        self.hold().stream.usage_repeats
     }
 
     #[setter]
     fn set_usage_repeats(&self, repeats: bool) {
-        self.hold().usage_repeats = repeats;
+        self.hold().stream.usage_repeats = repeats;
     }
 
     #[getter]
@@ -309,7 +311,7 @@ impl Run {
                 visit.call(span)?;
             }
             visit.call(&state.metadata)?;
-            visit.call(&state.usage)?;
+            visit.call(&state.stream.usage)?;
             visit.call(&state.watch)?;
         }
         Ok(())
@@ -318,7 +320,7 @@ impl Run {
     fn __clear__(&self) {
         let mut state = self.hold();
         let stand = std::mem::replace(&mut state.stand, Stand::Nothing);
-        let kept = (state.metadata.take(), state.usage.take(), state.watch.take());
+        let kept = (state.metadata.take(), state.stream.usage.take(), state.watch.take());
         drop(state);
         drop((stand, kept));
     }

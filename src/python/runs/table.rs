@@ -231,8 +231,8 @@ impl RunTable {
     fn chunk(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Some(run) = self.get_run(py, key_of(key)?.0) else { return Ok(true) };
         let mut state = run.get().hold();
-        state.chunks += 1;
-        Ok(state.settled)
+        state.stream.chunks += 1;
+        Ok(state.stream.settled)
     }
 
     fn sweep(&self, py: Python<'_>) {

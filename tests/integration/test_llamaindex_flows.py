@@ -14,7 +14,7 @@ import ironspan
 import ironspan.llamaindex
 import pytest
 
-from tests.support.versions import is_older
+from tests.support.versions import is_older, since
 
 if is_older("llama-index-core", "0.12.43"):
     pytest.skip("agents are workflows since llama-index-core 0.12.43", allow_module_level=True)
@@ -468,6 +468,7 @@ def test_a_model_that_fails_fails_the_agent(spans):
     assert only(spans(), "agent").status_message == "quota"
 
 
+@since("llama-index-core", "0.12.52", "agents stop after a number of rounds")
 def test_an_agent_that_goes_round_in_circles_is_an_error(spans):
     with pytest.raises(Exception, match="Max iterations"):
         asyncio.run(_run(agent_of(tool_call("add", a=1, b=2)), user_msg="?", max_iterations=2))

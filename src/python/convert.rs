@@ -81,9 +81,10 @@ impl Written {
     }
 }
 
-/// Appends `value` to `tape`, as much of it as fits under the span's byte limit.
+/// Appends `value` to `tape`, as much of it as fits under the span's byte limit. A little of that is left free: the
+/// span's later values, and the names and quotes that come with its attributes, are to fit under it too.
 pub(crate) fn write(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Written {
-    write_within(value, tape, span_bytes())
+    write_within(value, tape, span_bytes() - span_bytes() / 256)
 }
 
 /// Appends `value` to `tape`, which may grow to about `limit` bytes: what does not fit is cut.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import ironspan
 import pytest
@@ -34,3 +35,27 @@ def spans(memory: MemoryExporter) -> Callable[[], list[FinishedSpan]]:
         return list(memory.spans)
 
     return recorded
+
+
+@pytest.fixture
+def llamaindex() -> Iterator[None]:
+    """LlamaIndex is recorded while the test runs."""
+    import ironspan.llamaindex
+
+    ironspan.llamaindex.instrument()
+    yield
+    ironspan.llamaindex.uninstrument()
+
+
+@pytest.fixture
+def notes() -> Iterator[Any]:
+    """LlamaIndex is recorded, and here is an index of two documents. Building it is not what a test is about."""
+    import ironspan.llamaindex
+
+    from tests.support.llama import index
+
+    ironspan.llamaindex.uninstrument()
+    made = index()
+    ironspan.llamaindex.instrument()
+    yield made
+    ironspan.llamaindex.uninstrument()

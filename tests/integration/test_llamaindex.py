@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import ironspan
@@ -38,7 +37,7 @@ except ImportError:
     AgentWorkflow = FunctionAgent = ReActAgent = None
 
 #: LlamaIndex looks at deprecated attributes of its own models.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.usefixtures("llamaindex"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 agents = since("llama-index-core", "0.12.43", "an agent is a workflow of its own")
 
@@ -51,20 +50,10 @@ workflow RetrieverQueryEngine
 """
 
 
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    ironspan.llamaindex.instrument()
-    yield
-    ironspan.llamaindex.uninstrument()
-
-
 @pytest.fixture
-def engine_of() -> Any:
-    """A query engine over the two documents. Building the index is not what a test is about."""
-    ironspan.llamaindex.uninstrument()
-    made = index()
-    ironspan.llamaindex.instrument()
-    return lambda **options: made.as_query_engine(llm=options.pop("llm", ScriptedModel()), **options)
+def engine_of(notes: Any) -> Any:
+    """A query engine over the two documents."""
+    return lambda **options: notes.as_query_engine(llm=options.pop("llm", ScriptedModel()), **options)
 
 
 def add(a: int, b: int) -> int:

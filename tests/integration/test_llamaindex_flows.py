@@ -7,7 +7,7 @@ import gc
 import importlib.metadata
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ironspan
@@ -42,6 +42,7 @@ from tests.support.llama import ScriptedModel, index, tool_call
 from tests.support.outline import only, outline
 
 pytestmark = [
+    pytest.mark.usefixtures("llamaindex"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -49,13 +50,6 @@ pytestmark = [
 
 #: From version 2 on a run tells how it ended.
 TELLS = int(importlib.metadata.version("llama-index-workflows").split(".")[0]) >= 2
-
-
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    ironspan.llamaindex.instrument()
-    yield
-    ironspan.llamaindex.uninstrument()
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ironspan
@@ -31,11 +31,12 @@ from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context
 from pydantic import BaseModel
 
-from tests.support.llama import ScriptedModel, index, tool_call
+from tests.support.llama import ScriptedModel, tool_call
 from tests.support.outline import only, outline
 
 #: LlamaIndex looks at deprecated attributes of its own models; its chat engines leave loops open.
 pytestmark = [
+    pytest.mark.usefixtures("llamaindex"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -43,22 +44,6 @@ pytestmark = [
 
 RETRIEVAL = "retrieval VectorIndexRetriever\n  embedding MockEmbedding\n"
 GENERATION = "generation gpt-4o\n"
-
-
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    ironspan.llamaindex.instrument()
-    yield
-    ironspan.llamaindex.uninstrument()
-
-
-@pytest.fixture
-def notes() -> Any:
-    """An index of two documents. Building it is not what a test is about."""
-    ironspan.llamaindex.uninstrument()
-    made = index()
-    ironspan.llamaindex.instrument()
-    return made
 
 
 class Song(BaseModel):

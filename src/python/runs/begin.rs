@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyString};
 use super::describe::Facts;
 use super::nearest;
 use super::run::{Run, Stand, key_of};
-use super::table::{RunTable, stand_of};
+use super::table::RunTable;
 use crate::ids::SpanId;
 use crate::keys::Key;
 use crate::python::convert::Written;
@@ -121,8 +121,7 @@ pub(super) fn begin<'py>(table: &Bound<'py, RunTable>, call: &Call<'_, 'py>) -> 
     let role = role.map(|role| (Target::Payload(Key::Role), role.into_any()));
     let made = fastcall::begin_verb(py, verb, &subject, call.payload, role.as_slice())?;
     let span = made.cast_into::<Span>()?;
-    let Place { base, named, .. } = &place;
-    span.get().start_under(py, || named.clone().unwrap_or_else(|| crate::python::ambient(py)), None);
+    span.get().start_under(py, || place.named.clone().unwrap_or_else(|| crate::python::ambient(py)), None);
     if span.get().is_recording() {
         if let Some((attributes, written)) = facts.attributes(verb, agent.as_ref(), place.orphan) {
             span.get().add(Key::Attributes, &attributes, written);
@@ -131,7 +130,7 @@ pub(super) fn begin<'py>(table: &Bound<'py, RunTable>, call: &Call<'_, 'py>) -> 
             span.get().add(Key::Tags, &tags, Written::Whole);
         }
     }
-    let run = run_of(py, name, &place, *base, Stand::Span(span.unbind()))?;
+    let run = run_of(py, name, &place, Stand::Span(span.unbind()))?;
     {
         let mut state = run.get().hold();
         state.metadata = facts.metadata().map(Bound::unbind);
@@ -150,7 +149,9 @@ fn hide<'py>(
     facts: &Facts<'py>,
 ) -> PyResult<()> {
     let py = table.py();
-    let run = run_of(py, name, place, place.base, stand_of(py, place.named.clone()))?;
+    let around = place.named.clone().unwrap_or_else(|| crate::python::ambient(py));
+    let stand = if around.context.is_some() { Stand::Context(around) } else { Stand::Nothing };
+    let run = run_of(py, name, place, stand)?;
     {
         let mut state = run.get().hold();
         state.owns = false;
@@ -165,9 +166,8 @@ fn run_of<'py>(
     py: Python<'py>,
     name: (RunKey, Py<PyAny>),
     place: &Place<'py>,
-    base: SpanId,
     stand: Stand,
 ) -> PyResult<Bound<'py, Run>> {
     let above = place.above.as_ref().map(|above| above.get().name(py));
-    Bound::new(py, Run::begun(name, above, base, stand))
+    Bound::new(py, Run::begun(name, above, place.base, stand))
 }

@@ -170,7 +170,7 @@ impl<'py> Facts<'py> {
     fn write_own_pairs(&self, tape: &mut Tape) -> Written {
         let mut written = Written::Whole;
         for (key, value) in self.metadata.iter().flatten() {
-            if item_of(self.above.as_ref(), &key).is_some_and(|above| above.is(&value)) {
+            if item(self.above.as_ref(), &key).is_some_and(|above| above.is(&value)) {
                 continue;
             }
             let Ok(text) = key.cast::<PyString>() else {
@@ -223,11 +223,7 @@ impl<'py> Facts<'py> {
     }
 }
 
-fn item<'py>(metadata: Option<&Bound<'py, PyDict>>, key: &str) -> Option<Bound<'py, PyAny>> {
-    metadata?.get_item(key).ok().flatten()
-}
-
-fn item_of<'py>(metadata: Option<&Bound<'py, PyDict>>, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+fn item<'py>(metadata: Option<&Bound<'py, PyDict>>, key: impl IntoPyObject<'py>) -> Option<Bound<'py, PyAny>> {
     metadata?.get_item(key).ok().flatten()
 }
 

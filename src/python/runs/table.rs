@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyWeakrefReference};
 
 use super::begin;
-use super::run::{Run, Stand, key_of};
+use super::run::{Run, key_of};
 use crate::ledger::PROCESS;
 use crate::python::cell::{Attached, Held};
 use crate::python::guard::{guard, ok};
@@ -272,10 +272,4 @@ impl RunTable {
         let runs = std::mem::replace(&mut *self.hold(), Runs::new(CAP));
         drop(runs);
     }
-}
-
-/// What stands for a run that is not shown: what is nearest where it began.
-pub(super) fn stand_of(py: Python<'_>, named: Option<crate::python::frame::Ambient>) -> Stand {
-    let ambient = named.unwrap_or_else(|| crate::python::ambient(py));
-    if ambient.context.is_some() { Stand::Context(ambient) } else { Stand::Nothing }
 }

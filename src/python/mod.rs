@@ -19,7 +19,9 @@ mod ready;
 mod report;
 mod runs;
 mod settings;
+mod shape;
 mod span;
+mod verbs;
 
 use std::sync::atomic::Ordering::Relaxed;
 

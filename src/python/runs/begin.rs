@@ -10,9 +10,10 @@ use super::table::RunTable;
 use crate::ids::SpanId;
 use crate::keys::Key;
 use crate::python::convert::Written;
-use crate::python::fastcall::{self, Target};
+use crate::python::fastcall;
 use crate::python::frame::Ambient;
 use crate::python::span::Span;
+use crate::python::verbs::Target;
 use crate::runs::RunKey;
 
 /// What a start callback brings. `verb` is what to call for the span; a `workflow` that is no root becomes a `span`,

@@ -27,6 +27,8 @@ pub mod runs;
 pub mod sampling;
 pub mod semconv;
 pub mod sinks;
+#[cfg(feature = "local")]
+pub mod store;
 pub mod tape;
 pub mod terminal;
 mod thread;

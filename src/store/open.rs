@@ -1,0 +1,213 @@
+//! Opening a store: for the one thread of a process that writes, or for reading.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::StoreError;
+use super::schema::{self, Found};
+
+/// How long a statement waits for another process that writes. Only threads of ours ever wait.
+pub const BUSY: Duration = Duration::from_secs(30);
+/// What a log that has grown is cut back to, bytes.
+const LOG_BYTES: i64 = 64 << 20;
+/// SQLite's cache of a writer, and of a reader, KiB.
+const WRITE_CACHE: i64 = 16 << 10;
+const READ_CACHE: i64 = 8 << 10;
+/// Statements that are kept compiled.
+const STATEMENTS: usize = 64;
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The file is made where there is none.
+    Write,
+    /// The file has to be there; nothing of it changes.
+    Read,
+}
+
+/// An open store: one connection, for one thread at a time.
+#[derive(Debug)]
+pub struct Database {
+    /// SQLite's connection.
+    pub connection: Connection,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    ///
+    /// There is none (when reading), it is not ours, of a later version, damaged, or the system refuses.
+    pub fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        if access == Access::Write {
+            make_file(path)?;
+        } else if !path.exists() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        let explain = |error| explain(path, error);
+        // A reader opens for writing too where it may: SQLite's log needs that, and `query_only` keeps it from changing
+        // anything. NOFOLLOW: a link planted in a shared folder must not lead elsewhere.
+        let base = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let flags = base | OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let mut connection = match Connection::open_with_flags(&real, flags) {
+            Err(_) if access == Access::Read => {
+                Connection::open_with_flags(&real, base | OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(explain)?
+            }
+            opened => opened.map_err(explain)?,
+        };
+        connection.busy_timeout(BUSY).map_err(explain)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        if access == Access::Write {
+            set_up_writing(&mut connection).map_err(explain)?;
+        } else {
+            connection.pragma_update(None, "query_only", true).map_err(explain)?;
+            connection.pragma_update(None, "cache_size", -READ_CACHE).map_err(explain)?;
+        }
+        match schema::look(&connection).map_err(explain)? {
+            Found::Ours(found) if found > schema::VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
+            Found::Ours(_) => Ok(Self { connection, path: path.to_owned() }),
+            Found::Empty if access == Access::Read => Err(StoreError::Missing(path.to_owned())),
+            Found::Empty | Found::Foreign => Err(StoreError::Foreign(path.to_owned())),
+        }
+    }
+
+    /// A store in memory, gone when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let path = PathBuf::from(":memory:");
+        let mut connection = Connection::open_in_memory().map_err(|error| explain(&path, error))?;
+        schema::prepare(&mut connection).map_err(|error| explain(&path, error))?;
+        Ok(Self { connection, path })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error of SQLite's as one of the store's.
+    #[must_use]
+    pub fn explain(&self, error: rusqlite::Error) -> StoreError {
+        explain(&self.path, error)
+    }
+}
+
+/// The settings of a connection that writes. Their order matters: the wait before whatever may have to wait, and the
+/// page's size and the vacuum before the first page is written.
+fn set_up_writing(connection: &mut Connection) -> rusqlite::Result<()> {
+    if schema::look(connection)? == Found::Foreign {
+        return Ok(());
+    }
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    connection.pragma_update(None, "cache_size", -WRITE_CACHE)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    schema::prepare(connection)
+}
+
+/// The file and its folder, for nobody but the user: prompts are in it.
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    let refuse = |error: std::io::Error| StoreError::ReadOnly { path: path.to_owned(), detail: error.to_string() };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).map_err(refuse)?;
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    // POSIX: closing a file drops the locks that this process has on it, whoever took them. So only where it is missing.
+    if !path.exists() {
+        options.open(path).map_err(refuse)?;
+    }
+    if !path.is_file() {
+        return Err(StoreError::ReadOnly { path: path.to_owned(), detail: String::from("it is not a file") });
+    }
+    Ok(())
+}
+
+/// An error of SQLite's as a sentence about the file.
+fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged { path, detail },
+        Some(ErrorCode::DiskFull) => StoreError::Full(path),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            StoreError::ReadOnly { path, detail }
+        }
+        _ => StoreError::Failed { path, detail },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failing test may panic")]
+mod tests {
+    use super::*;
+    use crate::config::testing::Folder;
+
+    #[test]
+    fn a_new_store_is_ours_and_nobody_elses() {
+        let folder = Folder::new();
+        let path = folder.0.join("deep/er/traces.db");
+        assert!(matches!(Database::open(&path, Access::Read), Err(StoreError::Missing(_))));
+        let database = Database::open(&path, Access::Write).unwrap();
+        let mode: String = database.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        let reader = Database::open(&path, Access::Read).unwrap();
+        assert!(reader.connection.execute("DELETE FROM trace", []).is_err());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        let folder = Folder::new();
+        let text = folder.0.join("text.db");
+        fs::write(&text, "this is a diary, and has been one for many years".repeat(50)).unwrap();
+        assert!(matches!(Database::open(&text, Access::Write), Err(StoreError::Damaged { .. })));
+        let other = folder.0.join("other.db");
+        Connection::open(&other).unwrap().execute_batch("CREATE TABLE dear(diary TEXT)").unwrap();
+        let before = fs::read(&other).unwrap();
+        assert!(matches!(Database::open(&other, Access::Write), Err(StoreError::Foreign(_))));
+        assert_eq!(fs::read(&other).unwrap(), before);
+        assert!(matches!(Database::open(&folder.0, Access::Write), Err(StoreError::ReadOnly { .. })));
+    }
+
+    #[test]
+    fn a_store_of_a_later_version_says_so() {
+        let folder = Folder::new();
+        let path = folder.0.join("traces.db");
+        let database = Database::open(&path, Access::Write).unwrap();
+        database.connection.pragma_update(None, "user_version", 7).unwrap();
+        let refused = Database::open(&path, Access::Write).unwrap_err();
+        assert!(refused.to_string().contains("has schema 7, and this version of ironspan knows 1"), "{refused}");
+    }
+
+    #[test]
+    fn the_bundled_sqlite_has_no_known_fault_of_its_log() {
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+}

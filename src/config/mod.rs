@@ -25,6 +25,8 @@ pub use error::{ConfigError, Problem, Warning, WarningKind};
 pub use exporters::{ConsoleConfig, Destination, DestinationOptions, Exporters, FileConfig, FileTarget};
 pub use limits::{LimitOptions, Limits};
 pub use otlp::{Compression, OtlpConfig, OtlpOptions, Protocol, Secret, TlsFiles};
+#[cfg(feature = "local")]
+pub(crate) use resource::host_name;
 pub use resource::{ResourceConfig, Runtime};
 pub use variables::VARIABLES;
 

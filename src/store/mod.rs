@@ -11,6 +11,8 @@
 
 pub mod location;
 pub mod open;
+pub mod process;
+pub mod read;
 pub mod schema;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use open::{Access, Database};
+pub use read::Reader;
 
 /// What is wrong with a store, as a sentence for the person who has to do something about it.
 #[derive(Debug, Error)]

@@ -10,10 +10,12 @@
 //! it closes the file (POSIX advisory locks belong to the process).
 
 pub mod location;
+pub mod maintain;
 pub mod open;
 pub mod process;
 pub mod read;
 pub mod schema;
+pub mod scores;
 
 use std::path::PathBuf;
 

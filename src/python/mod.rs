@@ -21,6 +21,8 @@ mod runs;
 mod settings;
 mod shape;
 mod span;
+#[cfg(feature = "local")]
+mod store;
 mod verbs;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -138,6 +140,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(context::_capture, module)?)?;
     module.add_function(wrap_pyfunction!(runs::nearest::_current_span_id, module)?)?;
     runs::init(module)?;
+    #[cfg(feature = "local")]
+    {
+        module.add_class::<store::StoreReader>()?;
+        module.add_class::<store::Page>()?;
+    }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -41,6 +41,8 @@ function Help({ onClose = () => {} }) {
 }
 
 function LiveButton() {
+  // On pages that show a window of the past there is nothing to follow.
+  if (stream.value === "off" && following.value) return null;
   const on = following.value;
   const state = on ? stream.value : "paused";
   /** @type {Record<string, string>} */
@@ -87,6 +89,7 @@ function App() {
 
   useEffect(() => {
     let wanted = true;
+    stream.value = "off";
     PAGES[name]().then((module) => wanted && (setLoaded({ name, page: module.default }), setProblem(null)), (error) => wanted && setProblem(error));
     return () => {
       wanted = false;

@@ -45,7 +45,8 @@ export function money(usd) {
   if (usd >= 0.995) return "$" + usd.toFixed(2);
   // Three significant digits; below a millionth of a dollar the digits say nothing.
   if (usd < 1e-6) return "<$0.000001";
-  const places = Math.min(8, 2 - Math.floor(Math.log10(usd)));
+  // Five places tell calls apart; smaller sums need the places to be more than 0.
+  const places = Math.min(usd >= 1e-4 ? 5 : 7, 2 - Math.floor(Math.log10(usd)));
   return "$" + usd.toFixed(places);
 }
 

@@ -7,7 +7,7 @@
 /** @typedef {{x: number, y: number, width: number, height: number}} Place */
 /** @typedef {{places: Map<string, Place>, width: number, height: number, layers: number}} Layout */
 
-const GAP_X = 112;
+const GAP_X = 92;
 const GAP_Y = 22;
 const MARGIN = 24;
 const SWEEPS = 6;

@@ -111,8 +111,9 @@ function View({ whole, query, onReload }) {
   const finder = useRef(/** @type {HTMLInputElement|null} */ (null));
 
   const asked = query.span ? indexOf.get(query.span) ?? -1 : -1;
-  // Without a choice the whole trace is shown, by its longest root; on a phone that would cover the rows.
-  const selected = asked >= 0 ? asked : narrow || tree.n === 0 ? -1 : longestRoot(tree);
+  // Without a choice the whole trace is shown, by its longest root; on a phone that would cover the rows, and the other
+  // views need the room.
+  const selected = asked >= 0 ? asked : narrow || tab !== "timeline" || tree.n === 0 ? -1 : longestRoot(tree);
   const rows = useMemo(() => flatten(tree, closed, unfolded), [tree, version]);
   const found = useMemo(() => find(tree, text), [tree, text]);
   const hits = useMemo(() => (text.trim() ? new Set(found) : null), [found]);
@@ -255,8 +256,8 @@ function Header({ whole, onReload, onOther }) {
     </dl>
     <div class="trace-actions">
       <${Thumbs} trace=${trace.id} scores=${scores} onChange=${onReload} />
-      <details class="menu score-menu"><summary>Score${own.length ? ` ${own.length}` : ""}</summary><div class="menu-list pad">
-        ${own.length > 0 && html`<${ScoreList} scores=${own} onChange=${onReload} />`}<${ScoreForm} trace=${trace.id} onChange=${onReload} /></div></details>
+      <${Menu} label=${`Score${own.length ? ` ${own.length}` : ""}`} keep>
+        ${own.length > 0 && html`<${ScoreList} scores=${own} onChange=${onReload} />`}<${ScoreForm} trace=${trace.id} onChange=${onReload} /><//>
       <a class="btn" href=${href(["compare"], { a: trace.id })}>Compare</a>
       <${Menu} label=${html`Share <span aria-hidden="true">▾</span>`}>
         <button onClick=${() => copy(`${location.origin}/${href(["t", trace.id])}`)}>Copy a link</button>
@@ -264,7 +265,7 @@ function Header({ whole, onReload, onOther }) {
         <button onClick=${save("html", "html")}>One HTML file</button>
         <button onClick=${save("otlp-json", "otlp.json")}>OTLP JSON</button>
         <button onClick=${save("jsonl", "jsonl")}>JSON lines</button><//>
-      <button class="btn-icon" title="Newer trace: [" aria-label="Newer trace" onClick=${() => onOther(-1)}>‹</button><button class="btn-icon" title="Older trace: ]" aria-label="Older trace" onClick=${() => onOther(1)}>›</button>
+      <button class="btn-icon neighbour" title="Newer trace: [" aria-label="Newer trace" onClick=${() => onOther(-1)}>‹</button><button class="btn-icon neighbour" title="Older trace: ]" aria-label="Older trace" onClick=${() => onOther(1)}>›</button>
     </div>
   </header>`;
 }

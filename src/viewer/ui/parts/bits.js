@@ -97,8 +97,9 @@ export function Segments({ value, options, label, onPick }) {
   </div>`;
 }
 
-/** A button with a list under it; closes when something else is clicked. @param {{label: any, children: any, left?: boolean, title?: string}} props */
-export function Menu({ label, children, left = false, title }) {
+/** A button with a list under it; closes when something else is clicked, or something in the list unless it is to `keep`.
+ * @param {{label: any, children: any, left?: boolean, title?: string, keep?: boolean}} props */
+export function Menu({ label, children, left = false, title, keep = false }) {
   const box = useRef(/** @type {HTMLDetailsElement|null} */ (null));
   useEffect(() => {
     /** @param {Event} e */
@@ -106,7 +107,7 @@ export function Menu({ label, children, left = false, title }) {
       const el = box.current;
       if (!el?.open) return;
       const inside = el.contains(/** @type {Node} */ (e.target));
-      if (e instanceof KeyboardEvent ? e.key === "Escape" : !inside || /** @type {Element} */ (e.target).closest(".menu-list button, .menu-list a")) el.open = false;
+      if (e instanceof KeyboardEvent ? e.key === "Escape" : (e.target instanceof Element && e.target.isConnected && !inside) || (!keep && /** @type {Element} */ (e.target).closest(".menu-list button, .menu-list a"))) el.open = false;
     };
     document.addEventListener("click", close);
     document.addEventListener("keydown", close);
@@ -116,7 +117,7 @@ export function Menu({ label, children, left = false, title }) {
     };
   }, []);
   return html`<details class="menu" ref=${box}><summary title=${title}>${label}</summary>
-    <div class=${`menu-list ${left ? "left" : ""}`}>${children}</div></details>`;
+    <div class=${`menu-list ${left ? "left" : ""} ${keep ? "pad" : ""}`}>${children}</div></details>`;
 }
 
 /** @type {[string, string][]} */

@@ -2,7 +2,7 @@
 // Agents and their tools as cards with arrows: who called whom, how often, how long, with what errors. Models are part
 // of the agent's card, and many tools of one agent are one card until it is opened, so that it stays readable.
 
-import { html, useMemo, useState } from "../vendor/preact-htm-signals.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm-signals.js";
 import { count, duration, money, short } from "../fmt.js";
 import { foldTools, layout } from "../layout.js";
 import { Kind } from "./bits.js";
@@ -13,6 +13,8 @@ import { Kind } from "./bits.js";
 
 const WIDTH = 208;
 const MODELS = 3;
+/** Smaller than this, text cannot be read: then the picture scrolls. */
+const SMALLEST = 0.62;
 
 /** @param {GraphNode} node */
 function heightOf(node) {
@@ -31,11 +33,22 @@ export function GraphView({ graph, onNode, onEdge, nodeHint }) {
     () => layout(folded.nodes.map((n) => ({ id: n.id, width: n.kind === "user" ? 76 : WIDTH, height: heightOf(n) })), folded.edges),
     [folded],
   );
+  const box = useRef(/** @type {HTMLElement|null} */ (null));
+  const [scale, setScale] = useState(1);
+  useLayoutEffect(() => {
+    const el = box.current;
+    if (!el) return undefined;
+    const fit = () => setScale(Math.max(SMALLEST, Math.min(1, el.clientWidth / placed.width)));
+    const watch = new ResizeObserver(fit);
+    watch.observe(el);
+    fit();
+    return () => watch.disconnect();
+  }, [placed]);
   const most = Math.max(1, ...folded.edges.map((e) => e.duration ?? 0));
   if (!folded.nodes.length) return html`<div class="empty"><h2>No agents or tools</h2><p>No span of this kind was recorded here.</p></div>`;
   const near = (/** @type {GraphEdge} */ e) => !over || e.from === over || e.to === over;
 
-  return html`<div class="graph"><div class="graph-canvas" style=${{ width: `${placed.width}px`, height: `${placed.height}px` }}>
+  return html`<div class="graph" ref=${box}><div style=${{ width: `${placed.width * scale}px`, height: `${placed.height * scale}px` }}><div class="graph-canvas" style=${{ width: `${placed.width}px`, height: `${placed.height}px`, transform: `scale(${scale})` }}>
     <svg width=${placed.width} height=${placed.height} aria-hidden="true">
       <defs>${["", "bad"].map((c) => html`<marker key=${c} id=${`arrow${c}`} viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8Z" class=${`head ${c}`} /></marker>`)}</defs>
       ${folded.edges.map((edge) => {
@@ -63,7 +76,7 @@ export function GraphView({ graph, onNode, onEdge, nodeHint }) {
         ${node.models.length > MODELS && html`<span class="node-model">+${node.models.length - MODELS} models</span>`}`}
       </button>`;
     })}
-  </div></div>`;
+  </div></div></div>`;
 }
 
 /** The curve of an edge, with the place of its label. An edge that leads back goes around below.

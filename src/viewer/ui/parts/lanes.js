@@ -31,6 +31,7 @@ export function lanesOf(tree) {
   for (const [agent, spans] of by) {
     // Work, not what only encloses it; a lane of nothing else shows what there is.
     const work = spans.filter((i) => KINDS[tree.spans.kind[i]] !== "agent" && KINDS[tree.spans.kind[i]] !== "workflow");
+    if (!work.length && by.size > 1 && agent < 0) continue;
     const shown = work.length ? work : spans;
     const level = new Map();
     /** @type {number[]} */

@@ -35,6 +35,8 @@ export function Thumbs({ trace, span = "", scores, onChange }) {
   const mine = scores.find((s) => s.name === THUMB && s.source === "user" && (s.span ?? "") === span);
   /** @param {number} value */
   const press = async (value) => {
+    // A list of traces does not know the ids of their scores: there a second press does nothing.
+    if (mine?.value === value && mine.id < 0) return;
     const done = mine?.value === value ? await remove(mine) : await store({ trace, ...(span ? { span } : {}), name: THUMB, value });
     if (done) onChange();
   };

@@ -115,7 +115,7 @@ export function live(query, on, state = () => {}) {
       });
       state("on");
       wait = RETRY_FIRST_MS;
-      const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).pipeThrough(new TextDecoderStream()).getReader();
+      const reader = /** @type {any} */ (answer.body).pipeThrough(new TextDecoderStream()).getReader();
       const feed = eventParser((event, data, id) => {
         if (id) last = id;
         on(event, data);

@@ -63,7 +63,9 @@ export function diffLines(a, b) {
       rows.push({ type: "same", words: [lines[k++]] });
       continue;
     }
+    /** @type {string[]} */
     const gone = [];
+    /** @type {string[]} */
     const fresh = [];
     while (k < lines.length && lines[k].type !== "same") (lines[k].type === "gone" ? gone : fresh).push(lines[k++].text);
     const news = /** @type {typeof rows} */ ([]);

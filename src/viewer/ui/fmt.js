@@ -13,7 +13,7 @@ export function digits3(value) {
   return value.toFixed(size >= 9.995 ? 1 : 2);
 }
 
-/** A duration in nanoseconds. @param {number|null|undefined} ns */
+/** A duration in nanoseconds. @param {number|null|undefined} ns @returns {string} */
 export function duration(ns) {
   if (ns === null || ns === undefined || Number.isNaN(ns)) return "–";
   if (ns < 0) return "−" + duration(-ns);
@@ -36,12 +36,12 @@ function two(n) {
   return String(n).padStart(2, "0");
 }
 
-/** US dollars; "?" where no price is known. @param {number|null|undefined} usd */
+/** US dollars; "?" where no price is known. @param {number|null|undefined} usd @returns {string} */
 export function money(usd) {
   if (usd === null || usd === undefined || Number.isNaN(usd)) return "?";
   if (usd < 0) return "−" + money(-usd);
   if (usd === 0) return "$0";
-  if (usd >= 1000) return "$" + Math.round(usd).toLocaleString("en-US");
+  if (usd >= 1000) return "$" + separated.format(usd);
   if (usd >= 0.995) return "$" + usd.toFixed(2);
   // Three significant digits; below a millionth of a dollar the digits say nothing.
   if (usd < 1e-6) return "<$0.000001";
@@ -50,9 +50,12 @@ export function money(usd) {
   return "$" + usd.toFixed(places);
 }
 
+// toLocaleString looks its locale up each time, which shows when rows scroll by.
+const separated = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
 /** A count with separators: 7,132. @param {number|null|undefined} n */
 export function count(n) {
-  return n === null || n === undefined ? "–" : Math.round(n).toLocaleString("en-US");
+  return n === null || n === undefined ? "–" : separated.format(n);
 }
 
 /** A count that may be large: 7,132, 801k, 4.10M. @param {number|null|undefined} n */
@@ -164,7 +167,7 @@ export function tickLabel(ns, step) {
   const size = Math.max(Math.abs(ns), step);
   const [unit, name] = size >= S ? [S, "s"] : size >= MS ? [MS, "ms"] : size >= US ? [US, "µs"] : [1, "ns"];
   const places = Math.max(0, Math.min(3, -Math.floor(Math.log10(step / unit) + 1e-9)));
-  if (unit === S && Math.abs(ns) >= 120 * S && step >= S) {
+  if (unit === S && step >= 20 * S) {
     const seconds = Math.round(ns / S);
     if (seconds >= 7200 && step >= 60 * S) return duration(seconds * S);
     return `${Math.floor(seconds / 60)}:${two(seconds % 60)}`;
@@ -180,6 +183,12 @@ export function shortId(id) {
 /** "1 span", "2 spans". @param {number} n @param {string} noun */
 export function plural(n, noun) {
   return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/** Without what turns the direction of text around or hides it: in a sentence of ours it would do so to our words too.
+ * @param {string} text */
+export function plain(text) {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+/g, " ").trim();
 }
 
 /** The first `limit` characters, with a mark if there was more. @param {string} text @param {number} limit */

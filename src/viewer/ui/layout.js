@@ -5,12 +5,17 @@
 
 /** @typedef {{id: string, width: number, height: number}} Box */
 /** @typedef {{x: number, y: number, width: number, height: number}} Place */
-/** @typedef {{places: Map<string, Place>, width: number, height: number, layers: number}} Layout */
+/** Where an edge passes through a layer that it skips: at this height, from one x to another.
+ * @typedef {{y: number, from: number, to: number}} Gate */
+/** @typedef {{places: Map<string, Place>, gates: Map<string, Gate[]>, width: number, height: number, layers: number}} Layout */
 
 const GAP_X = 92;
 const GAP_Y = 22;
 const MARGIN = 24;
 const SWEEPS = 6;
+/** Room for an edge that passes between two cards. */
+const LANE = 12;
+const LANE_GAP = 4;
 
 /**
  * @param {Box[]} boxes in the order that decides ties
@@ -27,9 +32,38 @@ export function layout(boxes, edges) {
     if (a !== undefined && b !== undefined && a !== b && !out[a].includes(b)) out[a].push(b);
   }
   const forward = cutCycles(out);
-  const layer = longestPaths(forward);
-  const layers = orderLayers(forward, layer);
-  return place(boxes, layers);
+  const chains = splitLongEdges(forward, longestPaths(forward));
+  const layers = orderLayers(chains.forward, chains.layer);
+  return place(boxes, layers, chains.long);
+}
+
+/** Give every edge over several layers a place in each of them, so that it does not run behind cards.
+ * @param {number[][]} forward @param {Int32Array} layer */
+function splitLongEdges(forward, layer) {
+  const deep = [...layer];
+  /** @type {number[][]} */
+  const out = forward.map(() => []);
+  /** @type {{from: number, to: number, through: number[]}[]} */
+  const long = [];
+  forward.forEach((list, a) => list.forEach((b) => {
+    const through = [];
+    let at = a;
+    for (let l = layer[a] + 1; l < layer[b]; l++) {
+      const gate = out.push([]) - 1;
+      deep.push(l);
+      through.push(gate);
+      out[at].push(gate);
+      at = gate;
+    }
+    out[at].push(b);
+    if (through.length) long.push({ from: a, to: b, through });
+  }));
+  return { forward: out, layer: Int32Array.from(deep), long };
+}
+
+/** The key of an edge in `gates`. @param {string} from @param {string} to */
+export function edgeKey(from, to) {
+  return JSON.stringify([from, to]);
 }
 
 /** Leave out edges that lead back. @param {number[][]} out @returns {number[][]} */
@@ -104,23 +138,27 @@ function orderLayers(forward, layer) {
   return layers;
 }
 
-/** @param {Box[]} boxes @param {number[][]} layers @returns {Layout} */
-function place(boxes, layers) {
-  const heights = layers.map((list) => list.reduce((sum, i) => sum + boxes[i].height + GAP_Y, -GAP_Y));
+/** @param {Box[]} boxes @param {number[][]} layers @param {{from: number, to: number, through: number[]}[]} long @returns {Layout} */
+function place(boxes, layers, long) {
+  const high = (/** @type {number} */ i) => (boxes[i] ? boxes[i].height + GAP_Y : LANE + LANE_GAP);
+  const heights = layers.map((list) => list.reduce((sum, i) => sum + high(i), 0));
+  /** @type {Map<number, Gate>} */
+  const gateAt = new Map();
   const tallest = Math.max(0, ...heights);
   const places = new Map();
   let x = MARGIN;
   layers.forEach((list, l) => {
     let y = MARGIN + (tallest - heights[l]) / 2;
-    const wide = Math.max(0, ...list.map((i) => boxes[i].width));
+    const wide = Math.max(0, ...list.map((i) => boxes[i]?.width ?? 0));
     for (const i of list) {
-      const { id, width, height } = boxes[i];
-      places.set(id, { x, y, width, height });
-      y += height + GAP_Y;
+      if (boxes[i]) places.set(boxes[i].id, { x, y, width: boxes[i].width, height: boxes[i].height });
+      else gateAt.set(i, { y: y + LANE / 2, from: x, to: x + wide });
+      y += high(i);
     }
     x += wide + GAP_X;
   });
-  return { places, width: Math.max(0, x - GAP_X) + MARGIN, height: tallest + 2 * MARGIN, layers: layers.length };
+  const gates = new Map(long.map((edge) => [edgeKey(boxes[edge.from].id, boxes[edge.to].id), edge.through.map((i) => /** @type {Gate} */ (gateAt.get(i)))]));
+  return { places, gates, width: Math.max(0, x - GAP_X) + MARGIN, height: tallest + 2 * MARGIN, layers: layers.length };
 }
 
 /** Agents with more tools than this show one card for all of them. */
@@ -159,7 +197,7 @@ export function foldTools(graph, open) {
   const edges = new Map();
   for (const edge of graph.edges) {
     const to = into.get(edge.to) ?? edge.to;
-    const key = JSON.stringify([edge.from, to]);
+    const key = edgeKey(edge.from, to);
     const known = edges.get(key);
     if (!known) edges.set(key, { ...edge, to });
     else {

@@ -3,6 +3,7 @@
 // was made good, who made the cost. Every figure is computed from the spans; nothing is phrased that was not measured.
 
 import * as fmt from "./fmt.js";
+import { plain } from "./fmt.js";
 import { attempts, costShare, criticalPath, errorsInOrder, failed, nameOf, textOf } from "./tree.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
@@ -11,7 +12,7 @@ import { attempts, costShare, criticalPath, errorsInOrder, failed, nameOf, textO
 /** At most this many parts of the critical path are named. */
 const PARTS = 4;
 /** More attempts than this are counted, not told. */
-const TOLD = 3;
+const TOLD = 2;
 
 /**
  * @param {Tree} tree
@@ -29,7 +30,7 @@ function pathFact(tree, path) {
   if (own.length < 2) return [];
   return [{
     tone: "path",
-    text: `Critical path: ${own.map(([i, time]) => `${nameOf(tree, i)} ${fmt.duration(time)}`).join(" · ")}`,
+    text: `Critical path: ${own.map(([i, time]) => `${plain(nameOf(tree, i))} ${fmt.duration(time)}`).join(" · ")}`,
     title: "The work that decided when the trace ended: each span with the time during which nothing below it was waited for",
     span: own[0][0],
   }];
@@ -46,10 +47,10 @@ function attemptFacts(tree, tries) {
     const reason = textOf(tree.spans, tree.spans.error[first]);
     const between = betweenTries(tree, group.members);
     const outcome = group.recovered ? (between ? `${between} → OK` : `OK on try ${group.members.length}`) : "gave up";
-    const why = reason ? `: ${fmt.clip(reason, 48)}` : "";
+    const why = reason ? `: ${fmt.clip(plain(reason), 48)}` : "";
     return {
       tone: /** @type {"good"|"bad"} */ (group.recovered ? "good" : "bad"),
-      text: `${nameOf(tree, first)}${agent ? ` (${agent})` : ""}${why}${failures > 1 ? ` ×${failures}` : ""} → ${outcome} — ${fmt.duration(group.lost)} lost`,
+      text: `${plain(nameOf(tree, first))}${agent ? ` (${plain(agent)})` : ""}${why}${failures > 1 ? ` ×${failures}` : ""} → ${outcome} — ${fmt.duration(group.lost)} lost`,
       title: reason ?? "",
       span: group.recovered ? first : last,
     };
@@ -73,7 +74,7 @@ function betweenTries(tree, members) {
   const siblings = tree.childList.subarray(tree.childAt[p], tree.childAt[p + 1]);
   const from = siblings.indexOf(members[0]);
   const to = siblings.indexOf(members[1]);
-  return to - from === 2 ? nameOf(tree, siblings[from + 1]) : null;
+  return to - from === 2 ? plain(nameOf(tree, siblings[from + 1])) : null;
 }
 
 /** Errors that no further attempt answers. @param {Tree} tree @param {ReturnType<typeof attempts>} tries @returns {Fact[]} */
@@ -91,7 +92,7 @@ function errorFact(tree, tries) {
     const reason = textOf(tree.spans, tree.spans.error[hard[0]]);
     facts.push({
       tone: "bad",
-      text: `${nameOf(tree, hard[0])} failed${reason ? `: ${fmt.clip(reason, 60)}` : ""}${hard.length > 1 ? ` and ${hard.length - 1} more` : ""}`,
+      text: `${plain(nameOf(tree, hard[0]))} failed${reason ? `: ${fmt.clip(plain(reason), 60)}` : ""}${hard.length > 1 ? ` and ${hard.length - 1} more` : ""}`,
       title: reason ?? "",
       span: hard[0],
     });
@@ -113,7 +114,7 @@ function costFact(tree) {
   const agent = costShare(tree, "agent")[0];
   if (!model && !agent) return [];
   const parts = [];
-  if (model) parts.push(`${model.name} ${fmt.percent(model.share)} of cost`);
-  if (agent) parts.push(`${agent.name} ${fmt.percent(agent.share)}`);
+  if (model) parts.push(`${plain(model.name)} ${fmt.percent(model.share)} of cost`);
+  if (agent) parts.push(`${plain(agent.name)} ${fmt.percent(agent.share)}`);
   return [{ tone: "plain", text: parts.join(" · "), title: "Share of the trace's cost: the dearest model and the dearest agent", span: null }];
 }

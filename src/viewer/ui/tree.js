@@ -261,7 +261,9 @@ export function criticalPath(tree) {
     const until = Math.min(tree.end[child], top.at);
     piece(top.i, until, top.at);
     top.at = Math.max(low, tree.start[child]);
-    stack.push(frame(child, until));
+    // Most spans have nothing below them: they need no frame.
+    if (tree.childAt[child + 1] === tree.childAt[child]) piece(child, tree.start[child], until);
+    else stack.push(frame(child, until));
   }
   return { pieces, own };
 }

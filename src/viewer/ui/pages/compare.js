@@ -81,7 +81,7 @@ function Step({ row, treeA, treeB, active, onPick }) {
   return html`<button class=${`cmp-row ${active ? "active" : ""} ${row.a === null ? "added" : row.b === null ? "removed" : ""}`} onClick=${onPick}>
     <span class="mono sign">${sign}</span><span class="row" style=${{ paddingLeft: `${Math.min(row.depth, 14) * 13}px` }}><${Kind} kind=${row.kind} /><span class="clip">${row.name}</span></span>
     <span class=${`num ${badA ? "bad" : ""}`}>${row.a === null ? "" : `${badA ? "✗ " : ""}${duration(x)}`}</span><span class=${`num ${badB ? "bad" : ""}`}>${row.b === null ? "" : `${badB ? "✗ " : ""}${duration(y)}`}</span>
-    <span class=${`num ${only ? "muted" : ""}`}>${only || (x !== null && y !== null ? `${y >= x ? "+" : "−"}${duration(Math.abs(y - x))}` : "")}</span></button>`;
+    <span class=${`num ${only ? "muted" : ""}`}>${only || (x !== null && y !== null && x !== y ? `${y >= x ? "+" : "−"}${duration(Math.abs(y - x))}` : "")}</span></button>`;
 }
 
 /** @param {import("../types.js").SpanBody|null} span @param {"input"|"output"} side */

@@ -97,6 +97,7 @@ export default function Traces() {
       const now = latest.current;
       const known = new Map(now.rows.map((r, k) => [r.id, k]));
       const changed = now.rows.slice();
+      /** @type {TraceRow[]} */
       const added = [];
       for (const row of came.values()) {
         const k = known.get(row.id);

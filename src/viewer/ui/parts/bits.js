@@ -84,9 +84,11 @@ export function FirstUse({ path }) {
 export function Trend({ values, label }) {
   const most = Math.max(1, ...values);
   const width = 100 / Math.max(1, values.length);
+  // One path for all bars: a table has hundreds of them.
+  const bars = (/** @type {(v: number) => number} */ height) =>
+    values.map((v, k) => (height(v) ? `M${(k * width + width * 0.1).toFixed(2)} 20v-${height(v).toFixed(2)}h${(width * 0.8).toFixed(2)}V20Z` : "")).join("");
   return html`<svg class="trend" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label=${label}>
-    ${values.map((v, k) => html`<rect x=${k * width + width * 0.1} width=${width * 0.8} y=${20 - (v ? Math.max(1.5, (v / most) * 20) : 0.6)}
-      height=${v ? Math.max(1.5, (v / most) * 20) : 0.6} class=${v ? "" : "none"} />`)}
+    <path class="none" d=${bars((v) => (v ? 0 : 0.6))} /><path d=${bars((v) => (v ? Math.max(1.5, (v / most) * 20) : 0))} />
   </svg>`;
 }
 

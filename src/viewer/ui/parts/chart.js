@@ -51,7 +51,7 @@ export function Chart({ title, note, times, lines, show, log = false, onPoint, o
         width: el.clientWidth, height, legend: { show: false }, ms: 1, padding: [8, 8, 0, 0],
         scales: { x: { time: true }, y: log ? { distr: 3, log: 10 } : { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] } },
         axes: [
-          { ...axis, space: 70, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((t) => (span > 36 * 3600e3 ? moment(t, 0).slice(0, 5) : clock(t).slice(0, 5))) },
+          { ...axis, size: 26, space: 70, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((t) => (span > 36 * 3600e3 ? moment(t, 0).slice(0, 5) : clock(t).slice(0, 5))) },
           { ...axis, size: 62, space: 34, values: (/** @type {any} */ _, /** @type {(number|null)[]} */ ticks) => ticks.map((t) => (t === null ? "" : act.current.show(t))) },
         ],
         series: [{}, ...lines.map((line) => ({

@@ -5,7 +5,7 @@
 import { html, useCallback, useMemo, useRef } from "../vendor/preact-htm-signals.js";
 import { count, duration, money, short, tickLabel, ticks } from "../fmt.js";
 import { remembered } from "../state.js";
-import { KINDS, STATUSES, failed, nameOf, textOf } from "../tree.js";
+import { KINDS, LOOP, STATUSES, failed, nameOf, textOf } from "../tree.js";
 import { VList } from "../vlist.js";
 import { Kind } from "./bits.js";
 import { Minimap } from "./minimap.js";
@@ -99,10 +99,17 @@ function Line({ row, tree, from, to, pieces, tries, selected, hit, dim, open, on
   const indent = { paddingLeft: `${6 + Math.min(row.depth, INDENTS) * 14}px` };
   if (row.type === "missing") {
     return html`<div class="tl-row tl-grid tl-missing" role="treeitem" aria-level="1" aria-expanded=${open} onClick=${() => onToggle(row)}>
-      <div class="tl-name" style=${indent}><${Twist} open=${open} /><span class="clip">missing parent</span><span class="tl-facts">${count(row.members.length)} spans whose parent is not in the store</span></div>
+      <div class="tl-name" style=${indent}><${Twist} open=${open} /><span class="clip">missing parent</span><span class="tl-facts">${strays(tree, row.members)}</span></div>
       <div class="tl-bars"></div><div></div><div></div></div>`;
   }
   return row.type === "fold" ? foldLine(row, tree, from, to, indent, open, onToggle) : spanLine({ row, tree, from, to, pieces, tries, selected, hit, dim, open, onSelect, onToggle, indent });
+}
+
+/** @param {Tree} tree @param {number[]} members */
+function strays(tree, members) {
+  const rings = members.filter((i) => tree.parent[i] === LOOP).length;
+  const gone = members.length - rings;
+  return [gone ? `of ${count(gone)}: not in the store` : "", rings ? `of ${count(rings)}: their parents form a ring` : ""].filter(Boolean).join(", ");
 }
 
 /** @param {any} o */

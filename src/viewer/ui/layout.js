@@ -151,7 +151,8 @@ function place(boxes, layers, long) {
     let y = MARGIN + (tallest - heights[l]) / 2;
     const wide = Math.max(0, ...list.map((i) => boxes[i]?.width ?? 0));
     for (const i of list) {
-      if (boxes[i]) places.set(boxes[i].id, { x, y, width: boxes[i].width, height: boxes[i].height });
+      // At the right side of its layer, so that what leaves a narrow card does not cross a wide one below it.
+      if (boxes[i]) places.set(boxes[i].id, { x: x + wide - boxes[i].width, y, width: boxes[i].width, height: boxes[i].height });
       else gateAt.set(i, { y: y + LANE / 2, from: x, to: x + wide });
       y += high(i);
     }

@@ -61,7 +61,7 @@ export default function Dashboard() {
       <label class="check"><input type="checkbox" checked=${logScale.value} onChange=${() => (logScale.value = !logScale.value)} /> log scale</label></div>
     ${error && html`<${Problem} error=${error} retry=${() => setAgain(again + 1)} />`}
     ${!data && !error && html`<div class="loading">Loading …</div>`}
-    <div class="charts">${charts.map((c) => html`<${Chart} key=${c.title} title=${c.title} note=${c.note} times=${c.times} lines=${c.lines} show=${c.show} log=${c.log && logScale.value}
+    <div class="charts">${charts.map((c) => html`<${Chart} key=${c.title} title=${c.title} note=${c.note} times=${c.times} lines=${c.lines} show=${c.show} about=${c.about} log=${c.log && logScale.value}
       onPoint=${(/** @type {number} */ k) => point(c.times, k, c.sort)} onZoom=${(/** @type {number} */ a, /** @type {number} */ b) => setQuery({ since: toNs(a), until: toNs(b) })} />`)}</div>
     ${data && by !== "none" && html`<p class="muted note">${BY.find(([id]) => id === by)?.[1]}: the ${LINES} with the most spans. ${keysOf(data.count).map((key) => html`<a key=${key} class="key-link" href=${href(["traces"], { q: `${by === "tool" ? "name" : by}:${quoted(key)}`, since: custom ? "" : since })}>${key || "(none)"}</a> `)}</p>`}
   </div>`;
@@ -96,7 +96,7 @@ function chartsOf(data, by, seconds) {
   const plain = (/** @type {any} */ v) => v;
   /** @param {string} metric @param {(v: any, count: number) => number|null} value @param {number|null} zero @param {string} single */
   const lines = (metric, value, zero, single) => all.map((key, k) => ({ label: name(key) || single, colour: COLOURS[k], values: column(data[metric], n, by === "none" ? data[metric].series[0]?.key ?? "" : key, value, zero), fill: by === "none" }));
-  const about = (/** @type {string} */ metric) => (data[metric].sketched ? "≈ " : "");
+  const about = (/** @type {string} */ metric) => (data[metric].sketched ? "≈" : "");
   /** @param {string} metric */
   const quantiles = (metric) => {
     if (by !== "none") return lines(metric, (v) => v.p95, null, "p95");
@@ -110,12 +110,12 @@ function chartsOf(data, by, seconds) {
     return { label: name(key) || "error rate", colour: by === "none" ? "--bad" : COLOURS[k], values: failed.map((v, i) => (of[i] ? Math.min(1, (v ?? 0) / /** @type {number} */ (of[i])) : null)), fill: by === "none" };
   });
   return [
-    { title: by === "none" ? "Traces per minute" : "Calls per minute", note: "", times, lines: lines("count", (v) => v / per, 0, "rate").map((l) => ({ ...l, bars: by === "none" })), show: rate, log: false, sort: "" },
-    { title: "Error rate", note: "", times, lines: errorRate, show: percent, log: false, sort: "errors" },
-    { title: by === "none" ? "Duration" : "Duration, p95", note: about("latency").trim(), times, lines: quantiles("latency"), show: (/** @type {number|null} */ v) => (v === null ? "–" : about("latency") + duration(v)), log: true, sort: "duration" },
-    { title: by === "none" ? "Time to first token" : "Time to first token, p95", note: about("first_chunk").trim(), times, lines: quantiles("first_chunk"), show: (/** @type {number|null} */ v) => (v === null ? "–" : about("first_chunk") + duration(v)), log: true, sort: "duration" },
-    { title: "Tokens", note: stepName(step), times, lines: lines("tokens", plain, 0, "tokens").map((l) => ({ ...l, bars: by === "none" })), show: short, log: false, sort: "tokens" },
-    { title: "Cost", note: stepName(step), times, lines: lines("cost", plain, 0, "cost").map((l) => ({ ...l, bars: by === "none" })), show: (/** @type {number|null} */ v) => (v === null ? "–" : money(v)), log: false, sort: "cost" },
+    { title: by === "none" ? "Traces per minute" : "Calls per minute", note: "", about: "", times, lines: lines("count", (v) => v / per, 0, "rate").map((l) => ({ ...l, bars: by === "none" })), show: rate, log: false, sort: "" },
+    { title: "Error rate", note: "", about: "", times, lines: errorRate, show: percent, log: false, sort: "errors" },
+    { title: by === "none" ? "Duration" : "Duration, p95", note: about("latency"), about: about("latency"), times, lines: quantiles("latency"), show: duration, log: true, sort: "duration" },
+    { title: by === "none" ? "Time to first token" : "Time to first token, p95", note: about("first_chunk"), about: about("first_chunk"), times, lines: quantiles("first_chunk"), show: duration, log: true, sort: "duration" },
+    { title: "Tokens", note: stepName(step), about: "", times, lines: lines("tokens", plain, 0, "tokens").map((l) => ({ ...l, bars: by === "none" })), show: short, log: false, sort: "tokens" },
+    { title: "Cost", note: stepName(step), about: "", times, lines: lines("cost", plain, 0, "cost").map((l) => ({ ...l, bars: by === "none" })), show: (/** @type {number|null} */ v) => (v === null ? "–" : money(v)), log: false, sort: "cost" },
   ];
 }
 

@@ -24,11 +24,11 @@ function uplot() {
 
 /**
  * @typedef {{label: string, colour: string, values: (number|null)[], dash?: boolean, fill?: boolean, bars?: boolean}} Line
- * @param {{title: string, note?: string, times: number[], lines: Line[], show: (v: number|null) => string, log?: boolean,
+ * @param {{title: string, note?: string, times: number[], lines: Line[], show: (v: number|null) => string, about?: string, log?: boolean,
  *   onPoint: (k: number) => void, onZoom: (fromMs: number, toMs: number) => void, height?: number}} props
  * times in milliseconds
  */
-export function Chart({ title, note, times, lines, show, log = false, onPoint, onZoom, height = HEIGHT }) {
+export function Chart({ title, note, times, lines, show, about = "", log = false, onPoint, onZoom, height = HEIGHT }) {
   const box = useRef(/** @type {HTMLElement|null} */ (null));
   const [at, setAt] = useState(-1);
   const act = useRef({ onPoint, onZoom, show });
@@ -48,14 +48,14 @@ export function Chart({ title, note, times, lines, show, log = false, onPoint, o
       const span = times.length ? times[times.length - 1] - times[0] : 0;
       let downAt = 0;
       chart = new UPlot({
-        width: el.clientWidth, height, legend: { show: false }, ms: 1, padding: [8, 8, 0, 0],
+        width: el.clientWidth, height, legend: { show: false }, ms: 1, padding: [8, 20, 0, 0],
         scales: { x: { time: true }, y: log ? { distr: 3, log: 10 } : { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] } },
         axes: [
-          { ...axis, size: 26, space: 70, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((t) => (span > 36 * 3600e3 ? moment(t, 0).slice(0, 5) : clock(t).slice(0, 5))) },
+          { ...axis, size: 26, space: 70, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((t) => (span > 36 * 3600e3 ? moment(t + 500, 0).slice(0, 5) : clock(t + 500).slice(0, 5))) },
           { ...axis, size: 62, space: 34, values: (/** @type {any} */ _, /** @type {(number|null)[]} */ ticks) => ticks.map((t) => (t === null ? "" : act.current.show(t))) },
         ],
         series: [{}, ...lines.map((line) => ({
-          label: line.label, stroke: colour(line.colour), width: 1.75, dash: line.dash ? [5, 4] : undefined, spanGaps: false,
+          label: line.label, stroke: line.bars ? undefined : colour(line.colour), width: line.bars ? 0 : 1.75, dash: line.dash ? [5, 4] : undefined, spanGaps: false,
           fill: line.bars || line.fill ? transparent(colour(line.colour), line.bars ? 0.75 : 0.14) : undefined,
           paths: line.bars ? UPlot.paths.bars({ size: [0.82, 60], align: 1 }) : UPlot.paths.linear(),
           points: { show: line.bars ? false : (/** @type {any} */ u, /** @type {number} */ s, /** @type {number} */ from, /** @type {number} */ to) => to - from < 40, size: 5 },
@@ -92,7 +92,7 @@ export function Chart({ title, note, times, lines, show, log = false, onPoint, o
 
   return html`<figure class="chart">
     <figcaption><b>${title}</b>${note && html`<span class="muted">${note}</span>`}<span class="grow"></span>
-      <span class="legend">${lines.map((line) => html`<span key=${line.label} class="clip"><i style=${{ background: `var(${line.colour})` }}></i>${line.label}${at >= 0 && at < times.length ? html` <b>${show(line.values[at] ?? null)}</b>` : ""}</span>`)}</span></figcaption>
+      <span class="legend">${lines.map((line) => html`<span key=${line.label} class="clip"><i style=${{ background: `var(${line.colour})` }}></i>${line.label}${at >= 0 && at < times.length ? html` <b>${about}${show(line.values[at] ?? null)}</b>` : ""}</span>`)}</span></figcaption>
     ${empty ? html`<div class="chart-empty muted">nothing in this window</div>` : html`<div class="chart-box" ref=${box}></div>`}
     ${at >= 0 && at < times.length && html`<span class="chart-at muted">${moment(times[at])}</span>`}
   </figure>`;

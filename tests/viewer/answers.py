@@ -75,6 +75,8 @@ def answer_with(page: Any, files: str, spans: dict[str, Any], **changes: Any) ->
         elif path == "status":
             status = {"version": "0", "path": "given", "bytes": 0, "traces": 1, "spans": 1, "schema": 1, "last_span": 1}
             route.fulfill(status=200, json={**status, "maintainer": False})
+        elif path == "live":
+            route.fulfill(status=200, content_type="text/event-stream", body="")
         elif path.startswith("spans/"):
             index = spans["id"].index(path.rsplit("/", 1)[1])
             route.fulfill(status=200, json=span_body(spans, index))

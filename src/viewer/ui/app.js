@@ -67,9 +67,12 @@ function ThemeButton() {
 function Top({ onHelp = () => {} }) {
   const page = route.value.page === "t" || route.value.page === "compare" ? "traces" : route.value.page;
   const at = store.value;
+  const links = useRef(/** @type {HTMLElement|null} */ (null));
+  // On a phone the links do not fit: the one of this page is brought into sight.
+  useEffect(() => links.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [page]);
   return html`<header class="top">
     <a class="brand" href="#/traces" aria-label="ironspan: traces"><svg viewBox="0 0 32 32" aria-hidden="true"><rect x="2" y="5" width="28" height="6" rx="3" fill="var(--accent)" /><rect x="2" y="13" width="15" height="6" rx="3" fill="var(--k-agent)" /><rect x="12" y="21" width="18" height="6" rx="3" fill="var(--k-tool)" /></svg><span>ironspan</span></a>
-    <nav aria-label="Pages">${NAV.map(([id, name]) => html`<a key=${id} href=${`#/${id}`} aria-current=${id === page ? "page" : undefined}>${name}</a>`)}</nav>
+    <nav aria-label="Pages" ref=${links}>${NAV.map(([id, name]) => html`<a key=${id} href=${`#/${id}`} aria-current=${id === page ? "page" : undefined}>${name}</a>`)}</nav>
     <span class="where" title=${at ? `${at.path}\n${at.spans.toLocaleString("en-US")} spans` : ""}>${at ? `${tail(at.path)} · ${bytes(at.bytes)} · ${short(at.traces)} traces` : ""}</span>
     <div class="row right"><${LiveButton} /><${ThemeButton} />
       <button class="btn-icon quiet help" title="Keys: ?" aria-label="Keys" onClick=${onHelp}>?</button></div>

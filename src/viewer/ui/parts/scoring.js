@@ -82,7 +82,7 @@ export function ScoreForm({ trace, span = "", onChange }) {
   };
   return html`<div class="score-form">
     <input class="field" aria-label="Name of the score" placeholder="name" value=${lastName.value} onInput=${(/** @type {any} */ e) => (lastName.value = e.target.value)} onKeyDown=${key} />
-    <input class="field" aria-label="Number or word" placeholder="0.8 or a word" value=${value} onInput=${(/** @type {any} */ e) => setValue(e.target.value)} onKeyDown=${key} />
+    <input class="field" aria-label="Number or word" placeholder="0.8, good" value=${value} onInput=${(/** @type {any} */ e) => setValue(e.target.value)} onKeyDown=${key} />
     <input class="field comment" aria-label="Comment" placeholder="comment" value=${comment} onInput=${(/** @type {any} */ e) => setComment(e.target.value)} onKeyDown=${key} />
     <button class="btn" onClick=${submit}>Add score</button>
   </div>`;

@@ -96,7 +96,8 @@ export function isOpen(row, closed, unfolded) {
 
 /** @param {any} props */
 function Line({ row, tree, from, to, pieces, tries, selected, hit, dim, open, onSelect, onToggle }) {
-  const indent = { paddingLeft: `${6 + Math.min(row.depth, INDENTS) * 14}px` };
+  // A name keeps half of its column however deep it is.
+  const indent = { paddingLeft: `min(${6 + Math.min(row.depth, INDENTS) * 14}px, 50%)` };
   if (row.type === "missing") {
     return html`<div class="tl-row tl-grid tl-missing" role="treeitem" aria-level="1" aria-expanded=${open} onClick=${() => onToggle(row)}>
       <div class="tl-name" style=${indent}><${Twist} open=${open} /><span class="clip">missing parent</span><span class="tl-facts">${strays(tree, row.members)}</span></div>

@@ -14,7 +14,7 @@ use crate::finished::SpanView;
 use crate::ids::{SpanId, TraceId};
 use crate::ledger::{DropReason, Ledger};
 use crate::sinks::stdout::{Output, Stdout};
-use crate::sinks::worker::{LocalSink, Writer};
+use crate::sinks::worker::{Again, LocalSink, Writer};
 use crate::sinks::{Delivery, Destination, Health};
 use crate::terminal::render::{Screen, render_headline, render_late, render_tree};
 use crate::terminal::step::Step;
@@ -211,7 +211,7 @@ impl ConsoleWriter {
 }
 
 impl Writer for ConsoleWriter {
-    fn write(&mut self, delivery: Delivery) {
+    fn write(&mut self, delivery: Delivery) -> Option<Again> {
         self.deliveries += 1;
         let mut late = Late::default();
         let roots: Vec<_> = delivery.spans().filter_map(|span| self.take(&span, &mut late)).collect();
@@ -233,6 +233,7 @@ impl Writer for ConsoleWriter {
         } else {
             delivery.dropped(DropReason::Failed);
         }
+        None
     }
 
     fn finish(&mut self) {

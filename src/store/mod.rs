@@ -9,15 +9,26 @@
 //! Only this process's own copy of SQLite may open the file in this process: a second library would drop our locks when
 //! it closes the file (POSIX advisory locks belong to the process).
 
+pub mod body;
+pub mod facts;
 pub mod location;
+pub mod maintain;
 pub mod open;
+pub mod process;
+pub mod read;
+mod row;
 pub mod schema;
+pub mod scores;
+mod sums;
+pub mod write;
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 pub use open::{Access, Database};
+pub use read::Reader;
+pub use write::Writer;
 
 /// What is wrong with a store, as a sentence for the person who has to do something about it.
 #[derive(Debug, Error)]
@@ -68,3 +79,7 @@ pub enum StoreError {
         detail: String,
     },
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failing test may panic")]
+mod tests;

@@ -131,7 +131,7 @@ impl<'a> Facts<'a> {
 
 /// `chat gpt-4o` is the name on the wire of a generation without a name of its own (`GenAI` semantic conventions, spans).
 /// Beside the glyph of the kind the operation says nothing new.
-fn without_operation(kind: Kind, name: &str) -> &str {
+pub(crate) fn without_operation(kind: Kind, name: &str) -> &str {
     kind.operation()
         .and_then(|operation| name.strip_prefix(operation)?.strip_prefix(' '))
         .filter(|rest| !rest.trim().is_empty())

@@ -16,10 +16,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 
 use crate::buffer::{Budget, Permit};
 use crate::clock::Anchor;
+use crate::context::SpanContext;
 use crate::finished::{BatchBuilder, Resource};
 use crate::fork;
 use crate::ledger::{DropReason, Ledger, Loss};
-use crate::record::Record;
+use crate::record::{Record, Scope};
 use crate::resolve::{Resolver, SpanLimits};
 use crate::sampling::Sampler;
 use crate::sinks::{Delivery, Destination, FlushToken, Sink};
@@ -33,6 +34,8 @@ const BATCH_BYTES: usize = 1 << 20;
 const POOL: usize = 1024;
 /// How long the collector sleeps while spans flow: it bounds how long a finished span stays in the buffer.
 const PERIOD: Duration = Duration::from_millis(200);
+/// The same where somebody watches running spans: they are to be seen within a tenth of a second.
+const WATCHED_PERIOD: Duration = Duration::from_millis(50);
 /// How long the end of an engine waits for a collector that has been told to return.
 const DISMISS: Duration = Duration::from_millis(20);
 /// After this long without a span the collector parks until it is woken.
@@ -85,6 +88,8 @@ pub struct Engine {
     sampler: Sampler,
     /// Nothing is ever recorded: there is no destination, or the sampler always says no.
     off: bool,
+    /// Some sink wants to know of spans that begin.
+    watched: bool,
     resource: Arc<Resource>,
     epoch: u32,
     budget: Arc<Budget>,
@@ -130,6 +135,7 @@ impl Engine {
         Self {
             ledger: setup.ledger,
             off: sinks.is_empty() || setup.sampler.constant() == Some(false),
+            watched: sinks.iter().any(|sink| sink.watches()),
             sampler: setup.sampler,
             resource: Arc::new(setup.resource),
             epoch: fork::epoch(),
@@ -161,6 +167,13 @@ impl Engine {
     #[must_use]
     pub fn is_off(&self) -> bool {
         self.off
+    }
+
+    /// Whether somebody wants to know of spans that begin: [`Engine::announce`].
+    #[inline]
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// The fork epoch in which it was built.
@@ -241,11 +254,44 @@ impl Engine {
         if self.queued.load(Relaxed) >= self.record_limit || !self.budget.try_charge(bytes) {
             return self.refuse(record, DropReason::BufferFull);
         }
-        if self.records.0.send(record).is_err() {
-            // Unreachable while `self` holds the receiver; the charge and the span must not leak all the same.
-            self.budget.release(bytes);
+        if !self.enqueue(record, bytes) {
             self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
-            return;
+        }
+    }
+
+    /// Takes a copy of the record of a span that has begun. What does not fit is not told: it is no span yet, and counts
+    /// nowhere.
+    #[inline]
+    pub fn announce(&'static self, record: &Record, context: &SpanContext, scope: Option<&Arc<Scope>>) {
+        let mut copy = self.take_record();
+        copy.begun = true;
+        copy.trace_id = context.trace_id;
+        copy.span_id = context.span_id;
+        copy.flags = context.flags;
+        copy.parent_id = record.parent_id;
+        copy.parent_remote = record.parent_remote;
+        copy.kind = record.kind;
+        copy.span_kind = record.span_kind;
+        copy.start = record.start;
+        copy.end = record.start;
+        copy.scope = scope.cloned();
+        copy.tape.extend(record.tape.as_bytes());
+        let bytes = copy.bytes();
+        let fits = !copy.tape.is_short() && self.queued.load(Relaxed) < self.record_limit;
+        if !self.closing.load(Relaxed) && fits && self.budget.try_charge(bytes) {
+            self.enqueue(copy, bytes);
+        } else {
+            self.give_back(copy);
+        }
+    }
+
+    /// Hands a record, charged with `bytes`, to the collector.
+    #[inline]
+    fn enqueue(&'static self, record: Box<Record>, bytes: usize) -> bool {
+        if self.records.0.send(record).is_err() {
+            // Unreachable while `self` holds the receiver; the charge must not leak all the same.
+            self.budget.release(bytes);
+            return false;
         }
         // SeqCst here and in the collector's way to sleep: either it sees this record, or we see it asleep.
         let waiting = self.queued.fetch_add(1, SeqCst) + 1;
@@ -255,6 +301,7 @@ impl Engine {
         if self.closing.load(SeqCst) {
             self.sweep();
         }
+        true
     }
 
     #[cold]
@@ -302,9 +349,10 @@ impl Engine {
     /// The collector's loop.
     fn collect(&self) {
         let mut last_span = Instant::now();
+        let period = if self.watched { WATCHED_PERIOD } else { PERIOD };
         loop {
             let message = if last_span.elapsed() < IDLE {
-                self.control.1.recv_timeout(PERIOD)
+                self.control.1.recv_timeout(period)
             } else {
                 self.asleep.store(true, SeqCst);
                 if self.queued.load(SeqCst) > 0 {
@@ -360,6 +408,7 @@ impl Engine {
     fn drain_batch(&self) -> bool {
         let mut resolver = lock(&self.resolver);
         let mut builder = BatchBuilder::new();
+        let mut begun = BatchBuilder::new();
         let anchor = Anchor::now();
         let mut charged = 0;
         let mut taken = 0;
@@ -371,17 +420,23 @@ impl Engine {
             };
             taken += 1;
             charged += record.bytes();
+            let to = if record.begun { &mut begun } else { &mut builder };
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 crate::failpoint::failpoint!("collector.resolve");
-                resolver.resolve(&record, &anchor, &mut builder);
+                resolver.resolve(&record, &anchor, to);
             }));
+            let to = if record.begun { &mut begun } else { &mut builder };
+            let mut loss = None;
             if outcome.is_err() {
-                builder.abort_span();
+                to.abort_span();
                 self.ledger.internal_error();
-                self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
-            } else if builder.abort_if_short() {
+                loss = Some(DropReason::Internal);
+            } else if to.abort_if_short() {
                 // Only where the caller does the collector's part: the collector waits for memory.
-                self.ledger.spans.lose(Loss::Dropped(DropReason::BufferFull), 1);
+                loss = Some(DropReason::BufferFull);
+            }
+            if let Some(reason) = loss.filter(|_| !record.begun) {
+                self.ledger.spans.lose(Loss::Dropped(reason), 1);
             }
             done.push(record);
             if done.len() == done.capacity() {
@@ -395,6 +450,15 @@ impl Engine {
             return false;
         }
         let permit = Permit::adopt(Arc::clone(&self.budget), charged);
+        if !begun.is_empty() {
+            // Before the spans that have ended, which may be the same ones.
+            let own = Permit::adopt(Arc::clone(&self.budget), 0);
+            let batch = Arc::new(begun.build(Arc::clone(&self.resource), Some(own)));
+            self.sinks.iter().filter(|sink| sink.watches()).for_each(|sink| sink.begun(Arc::clone(&batch)));
+        }
+        if builder.is_empty() {
+            return true;
+        }
         let batch = builder.build(Arc::clone(&self.resource), Some(permit));
         for (sink, delivery) in self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger)) {
             sink.accept(delivery);

@@ -47,6 +47,7 @@ struct Sections {
     name: usize,
     trace_state: usize,
     status_message: usize,
+    agent: usize,
     attributes: usize,
     events: usize,
     links: usize,
@@ -275,10 +276,16 @@ impl<'a> SpanView<'a> {
         self.text(self.sections.trace_state, self.sections.status_message)
     }
 
+    /// The agent that the step was done for; empty when there is none. Does not travel by OTLP.
+    #[must_use]
+    pub fn agent(&self) -> &'a str {
+        self.text(self.sections.status_message, self.sections.agent)
+    }
+
     /// Attributes, unique keys.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes(Reader::new(self.section(self.sections.status_message, self.sections.attributes)))
+        Attributes(Reader::new(self.section(self.sections.agent, self.sections.attributes)))
     }
 
     /// Events, in order.
@@ -345,7 +352,7 @@ impl Batch {
     }
 }
 
-/// Builds a batch, one span after the other. Within a span the order is: name, trace state, status message (by
+/// Builds a batch, one span after the other. Within a span the order is: name, trace state, status message, agent (by
 /// [`BatchBuilder::begin`]), attributes, events, links, [`BatchBuilder::finish_span`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
@@ -381,7 +388,7 @@ impl BatchBuilder {
     }
 
     /// Begins a span with its texts.
-    pub fn begin(&mut self, name: &str, trace_state: &str, status_message: &str) {
+    pub fn begin(&mut self, name: &str, trace_state: &str, status_message: &str, agent: &str) {
         self.current.start = self.arena.len();
         self.arena.extend(name.as_bytes());
         self.current.name = self.arena.len();
@@ -389,6 +396,8 @@ impl BatchBuilder {
         self.current.trace_state = self.arena.len();
         self.arena.extend(status_message.as_bytes());
         self.current.status_message = self.arena.len();
+        self.arena.extend(agent.as_bytes());
+        self.current.agent = self.arena.len();
     }
 
     /// The arena, to append `key` (text) and value pairs to. All text must be UTF-8, and containers balanced.
@@ -453,6 +462,7 @@ impl BatchBuilder {
             name: moved(span.sections.name),
             trace_state: moved(span.sections.trace_state),
             status_message: moved(span.sections.status_message),
+            agent: moved(span.sections.agent),
             attributes: moved(span.sections.attributes),
             events: moved(span.sections.events),
             links: moved(span.sections.links),

@@ -30,6 +30,8 @@ pub struct Scope {
     pub metadata: Vec<u8>,
     /// What travels on to other processes.
     pub baggage: Baggage,
+    /// The agent that is at work: set by the agent's span itself, for the store.
+    pub agent: Option<Arc<str>>,
 }
 
 /// One span, from its first attribute to its way through the buffer.
@@ -51,6 +53,8 @@ pub struct Record {
     pub span_kind: Option<SpanKind>,
     /// How it ended.
     pub outcome: Outcome,
+    /// The span has only begun: a copy of what is known so far, for those who watch.
+    pub begun: bool,
     /// Values left out because the span was over its byte limit.
     pub left_out: u32,
     /// Whether a value was cut to fit under that limit.
@@ -98,6 +102,7 @@ impl Default for Record {
             kind: Kind::Span,
             span_kind: None,
             outcome: Outcome::Ok,
+            begun: false,
             left_out: 0,
             cut: false,
             start: Moment::Ticks(0),
@@ -135,6 +140,7 @@ impl Record {
         self.tape.reset(KEEP);
         self.span_kind = None;
         self.outcome = Outcome::Ok;
+        self.begun = false;
         self.left_out = 0;
         self.cut = false;
     }

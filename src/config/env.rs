@@ -71,6 +71,12 @@ impl<'e> Reader<'e> {
         Self { environment, warnings: Vec::new() }
     }
 
+    /// The environment itself.
+    #[cfg(feature = "local")]
+    pub(crate) fn environment(&self) -> &'e dyn Environment {
+        self.environment
+    }
+
     /// The variable's text without surrounding space; `None` when unset or empty.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         let value = self.environment.get(name)?;

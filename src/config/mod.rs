@@ -14,6 +14,8 @@ pub mod exporters;
 pub mod limits;
 pub mod otlp;
 pub mod resource;
+#[cfg(feature = "local")]
+mod store;
 pub mod variables;
 
 use std::time::Duration;
@@ -25,7 +27,11 @@ pub use error::{ConfigError, Problem, Warning, WarningKind};
 pub use exporters::{ConsoleConfig, Destination, DestinationOptions, Exporters, FileConfig, FileTarget};
 pub use limits::{LimitOptions, Limits};
 pub use otlp::{Compression, OtlpConfig, OtlpOptions, Protocol, Secret, TlsFiles};
+#[cfg(feature = "local")]
+pub(crate) use resource::host_name;
 pub use resource::{ResourceConfig, Runtime};
+#[cfg(feature = "local")]
+pub use store::StorePlace;
 pub use variables::VARIABLES;
 
 use self::env::{Reader, parse_choice, parse_list, parse_ratio, parse_seconds, seconds};
@@ -91,6 +97,8 @@ pub struct Options {
     pub shutdown_timeout: Option<f64>,
     /// Whether a wrong environment variable is an error.
     pub strict: bool,
+    /// Nobody called `init()`: only what the environment names is done.
+    pub implicit: bool,
 }
 
 /// Everything ironspan was told, resolved. Never changes; share it by `Arc`.
@@ -115,8 +123,9 @@ pub struct Config {
     pub limits: Limits,
     /// When spans are handed to destinations.
     pub batch: BatchConfig,
-    /// Where the local store is.
-    pub store: StoreSetting,
+    /// The local store that is written to.
+    #[cfg(feature = "local")]
+    pub store: Option<StorePlace>,
     /// Where undelivered spans wait.
     pub spool: SpoolSetting,
     /// Whether threads inherit the current span.
@@ -170,6 +179,11 @@ impl Config {
         let general_level = reader.read("OTEL_LOG_LEVEL", log_level, "info is used");
         let own_level = reader.read("IRONSPAN_LOG", log_level, "OTEL_LOG_LEVEL or info is used");
         let idle = |text: &str| parse_seconds(text, 1.0..=7.0 * MAX_WAIT_SECONDS);
+        let setting = path_word("store", options.store.as_deref(), "IRONSPAN_STORE", StoreSetting::parse, reader)?;
+        #[cfg(feature = "local")]
+        let store = if disabled { None } else { store::resolve(&setting, options, &destinations, reader) };
+        #[cfg(not(feature = "local"))]
+        let _ = setting;
         Ok(Self {
             disabled,
             resource,
@@ -180,7 +194,8 @@ impl Config {
             capture: capture(options.capture.as_deref(), reader)?,
             limits: Limits::resolve(&options.limits, reader)?,
             batch: BatchConfig::resolve(reader),
-            store: path_word("store", options.store.as_deref(), "IRONSPAN_STORE", StoreSetting::parse, reader)?,
+            #[cfg(feature = "local")]
+            store,
             spool: path_word("spool", options.spool.as_deref(), "IRONSPAN_SPOOL", SpoolSetting::parse, reader)?,
             thread_propagation: options.thread_propagation.unwrap_or(true),
             run_idle: reader.read("IRONSPAN_RUN_IDLE_SECONDS", idle, "3600 seconds are used").unwrap_or(RUN_IDLE),

@@ -219,7 +219,8 @@ fn system_file(path: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn host_name() -> Option<String> {
+/// The name of this machine.
+pub(crate) fn host_name() -> Option<String> {
     let from_environment = || {
         ["HOSTNAME", "COMPUTERNAME"]
             .into_iter()

@@ -51,7 +51,7 @@ fn nothing_said_means_the_documented_defaults() {
     assert_eq!(config.capture, Capture::Full);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.batch, BatchConfig::default());
-    assert_eq!((config.store, config.spool), (StoreSetting::Auto, SpoolSetting::Auto));
+    assert_eq!(config.spool, SpoolSetting::Auto);
     assert_eq!((config.shutdown_timeout, config.run_idle), (Duration::from_secs(2), Duration::from_secs(3600)));
     assert_eq!(config.log_level, LogLevel::Info);
     let limits = config.limits;
@@ -322,32 +322,61 @@ fn batching_is_read_from_its_variables() {
     assert_eq!(warnings.len(), 4, "{warnings:?}");
 }
 
+#[cfg(feature = "local")]
+#[test]
+fn spans_go_to_the_store_unless_they_go_elsewhere() {
+    let folder = testing::Folder::new();
+    let home = folder.0.display().to_string();
+    let home = ("XDG_DATA_HOME", home.as_str());
+    let file = Some(StorePlace::File(folder.0.join("ironspan/traces.db")));
+    let auto = Options::default();
+    let store = |variables: &[(&str, &str)], options: &Options| resolve(variables, options).0.store;
+    if cfg!(target_os = "linux") {
+        assert_eq!(store(&[home], &auto), file);
+        assert_eq!(store(&[home, ("IRONSPAN_CONSOLE", "tree")], &auto), file);
+    }
+    for elsewhere in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_SDK_DISABLED", "true"),
+        ("IRONSPAN_STORE", "off"),
+    ] {
+        assert_eq!(store(&[home, elsewhere], &auto), None, "{elsewhere:?}");
+    }
+    assert_eq!(store(&[home], &Options { exporters: Exporters::List(Vec::new()), ..Options::default() }), None);
+    assert_eq!(store(&[home], &Options { implicit: true, ..Options::default() }), None);
+    // Whoever names a store gets it, wherever else spans go.
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    let memory = ("IRONSPAN_STORE", "memory");
+    let implicit = Options { implicit: true, ..Options::default() };
+    assert_eq!(store(&[endpoint, memory], &implicit), Some(StorePlace::Memory));
+    let named = Options { store: Some(String::from("/x.db")), ..Options::default() };
+    assert_eq!(store(&[memory], &named), Some(StorePlace::File("/x.db".into())));
+}
+
 #[test]
 fn words_of_our_own_are_read() {
     let config = clean(&[
-        ("IRONSPAN_STORE", "memory"),
         ("IRONSPAN_SPOOL", "/var/spool/x"),
         ("IRONSPAN_DIALECTS", "genai,langfuse"),
         ("IRONSPAN_RUN_IDLE_SECONDS", "90.5"),
         ("IRONSPAN_LOG", "debug"),
         ("OTEL_LOG_LEVEL", "error"),
     ]);
-    assert_eq!(config.store, StoreSetting::Memory);
     assert_eq!(config.spool, SpoolSetting::Directory("/var/spool/x".into()));
     assert_eq!(config.dialects, [Dialect::GenAi, Dialect::Langfuse]);
     assert_eq!(config.run_idle, Duration::from_millis(90_500));
     assert_eq!(config.log_level, LogLevel::Debug);
     assert_eq!(clean(&[("OTEL_LOG_LEVEL", "WARN")]).log_level, LogLevel::Warning);
     let options = Options {
-        store: Some("off".into()),
         spool: Some("off".into()),
         dialects: Some(vec!["openllmetry".into()]),
         shutdown_timeout: Some(0.5),
         thread_propagation: Some(false),
         ..Options::default()
     };
-    let (config, _) = resolve(&[("IRONSPAN_STORE", "x.db"), ("IRONSPAN_DIALECTS", "genai")], &options);
-    assert_eq!((config.store, config.spool), (StoreSetting::Off, SpoolSetting::Off));
+    let (config, _) = resolve(&[("IRONSPAN_DIALECTS", "genai")], &options);
+    assert_eq!(config.spool, SpoolSetting::Off);
     assert_eq!(config.dialects, [Dialect::OpenLlmetry]);
     assert_eq!(config.shutdown_timeout, Duration::from_millis(500));
     assert!(!config.thread_propagation);
@@ -480,6 +509,7 @@ fn the_page_lists_every_option() {
         thread_propagation: _,
         shutdown_timeout: _,
         strict: _,
+        implicit: _,
     } = Options::default();
     let LimitOptions {
         attribute_value_length: _,
@@ -508,7 +538,7 @@ fn the_page_lists_every_option() {
         allow_plain_credentials: _,
         dialects: _,
     } = OtlpOptions::default();
-    // `runtime` and `columns` come from the binding and `thread_propagation` is called `threads` there.
+    // `runtime`, `columns` and `implicit` come from the binding and `thread_propagation` is called `threads` there.
     for option in [
         "service",
         "environment",

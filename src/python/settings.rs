@@ -34,7 +34,7 @@ pub(crate) fn get(py: Python<'_>) -> &'static Settings {
     if let Some(settings) = installed() {
         return settings;
     }
-    let options = Options { runtime: options::runtime(py), ..Options::default() };
+    let options = Options { runtime: options::runtime(py), implicit: true, ..Options::default() };
     let (config, warnings) = match Config::resolve(&options, &ProcessEnvironment) {
         Ok(resolved) => resolved,
         // Without arguments and without `strict` nothing is an error; should that ever change, the environment is left

@@ -108,7 +108,8 @@ impl Resolver {
             self.set.core_bool(names::TRUNCATED, true);
         }
         let trace_state = record.trace_state.as_deref().unwrap_or_default();
-        batch.begin(&name, trace_state, &status_message);
+        let agent = record.scope.as_ref().and_then(|scope| scope.agent.as_deref()).unwrap_or_default();
+        batch.begin(&name, trace_state, &status_message, agent);
         self.set.write_into(batch.attributes());
         batch.end_attributes();
         let dropped_events = self.write_events(&parts.events, anchor, batch);

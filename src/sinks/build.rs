@@ -25,8 +25,22 @@ pub fn from_config(
     let worker = OtlpWorker::new(ledger);
     // All queues together stay below the budget with room for what is being encoded, and one destination that hangs
     // cannot take the share of another.
-    let share = config.limits.buffer_bytes / 8 * 7 / config.destinations.len().max(1);
+    let mut count = config.destinations.len();
+    #[cfg(feature = "local")]
+    {
+        count += usize::from(config.store.is_some());
+    }
+    let share = config.limits.buffer_bytes / 8 * 7 / count.max(1);
     let mut built: Vec<Built> = Vec::new();
+    #[cfg(feature = "local")]
+    if let Some(place) = &config.store {
+        let shared = Arc::new(Destination::new("store", share));
+        let path = match place {
+            config::StorePlace::File(path) => path.clone(),
+            config::StorePlace::Memory => crate::store::open::MEMORY.into(),
+        };
+        built.push((Arc::clone(&shared), Arc::new(super::store::sink(path, shared, ledger))));
+    }
     let mut memories = memories.iter();
     for destination in &config.destinations {
         let kind = match destination {

@@ -14,7 +14,7 @@ use crate::finished::SpanView;
 use crate::ids::{SpanId, TraceId};
 use crate::ledger::{DropReason, Ledger};
 use crate::sinks::stdout::{Output, Stdout};
-use crate::sinks::worker::{LocalSink, Writer};
+use crate::sinks::worker::{Again, LocalSink, Writer};
 use crate::sinks::{Delivery, Destination, Health};
 use crate::terminal::line::Screen;
 use crate::terminal::render::{render_headline, render_late, render_tree};
@@ -212,7 +212,7 @@ impl ConsoleWriter {
 }
 
 impl Writer for ConsoleWriter {
-    fn write(&mut self, delivery: Delivery) {
+    fn write(&mut self, delivery: Delivery) -> Option<Again> {
         self.deliveries += 1;
         let mut late = Late::default();
         let roots: Vec<_> = delivery.spans().filter_map(|span| self.take(&span, &mut late)).collect();
@@ -234,6 +234,7 @@ impl Writer for ConsoleWriter {
         } else {
             delivery.dropped(DropReason::Failed);
         }
+        None
     }
 
     fn finish(&mut self) {

@@ -17,7 +17,7 @@ use crate::config::{FileConfig, FileTarget};
 use crate::ledger::{DropReason, Ledger};
 use crate::sinks::otlp::{encode, json};
 use crate::sinks::stdout::{Output, Stdout};
-use crate::sinks::worker::{LocalSink, Writer};
+use crate::sinks::worker::{Again, LocalSink, Writer};
 use crate::sinks::{Delivery, Destination, Health};
 
 /// The file sink.
@@ -52,9 +52,10 @@ pub struct FileWriter {
 }
 
 impl Writer for FileWriter {
-    fn write(&mut self, delivery: Delivery) {
+    fn write(&mut self, delivery: Delivery) -> Option<Again> {
         let Some(data) = encode::traces_data([&delivery]) else {
-            return delivery.delivered();
+            delivery.delivered();
+            return None;
         };
         let mut line = json::to_json(&data);
         drop(data);
@@ -70,6 +71,7 @@ impl Writer for FileWriter {
                 delivery.dropped(DropReason::Failed);
             }
         }
+        None
     }
 }
 

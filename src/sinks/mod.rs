@@ -10,6 +10,8 @@ pub mod file;
 pub mod memory;
 pub mod otlp;
 pub mod stdout;
+#[cfg(feature = "local")]
+pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod worker;
@@ -311,6 +313,17 @@ impl FlushToken {
 pub trait Sink: Send + Sync + std::fmt::Debug {
     /// Takes a delivery over. Over the destination's queue limit the sink drops it as `queue_full`.
     fn accept(&self, delivery: Delivery);
+
+    /// Whether it wants to know of spans that begin.
+    fn watches(&self) -> bool {
+        false
+    }
+
+    /// Takes spans that have begun, with what is known of them so far. They are counted nowhere: each comes again, as a
+    /// delivery, when it has ended.
+    fn begun(&self, batch: Arc<Batch>) {
+        let _ = batch;
+    }
 
     /// Asks for everything accepted so far to be sent now; `done` is dropped when it is settled. After `deadline`
     /// nobody waits any more, and the sink goes on as usual.

@@ -23,6 +23,7 @@ pub(crate) struct Made {
     pub(crate) head: SpanHead,
     name: String,
     error: String,
+    agent: String,
     attributes: Vec<(String, OwnedValue)>,
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn span(id: u64, parent: u64, name: &str, start: u64, end: u64) -> Ma
         dropped_events: 0,
         dropped_links: 0,
     };
-    Made { head, name: name.to_owned(), error: String::new(), attributes: Vec::new() }
+    Made { head, name: name.to_owned(), error: String::new(), agent: String::new(), attributes: Vec::new() }
 }
 
 impl Made {
@@ -72,6 +73,13 @@ impl Made {
         self
     }
 
+    /// The agent that it is done for.
+    #[cfg(feature = "local")]
+    pub(crate) fn agent(mut self, name: &str) -> Self {
+        self.agent = name.to_owned();
+        self
+    }
+
     pub(crate) fn with(mut self, key: &str, value: OwnedValue) -> Self {
         self.attributes.push((key.to_owned(), value));
         self
@@ -91,7 +99,7 @@ pub(crate) fn ledger() -> &'static Ledger {
 pub(crate) fn delivery(spans: &[Made], destination: &Arc<Destination>, ledger: &'static Ledger) -> Delivery {
     let mut builder = BatchBuilder::new();
     for span in spans {
-        builder.begin(&span.name, "", &span.error);
+        builder.begin(&span.name, "", &span.error, &span.agent);
         for (key, value) in &span.attributes {
             builder.attributes().str(key);
             push(builder.attributes(), value);

@@ -9,24 +9,57 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::finished::Batch;
 use crate::ledger::{DropReason, Ledger};
 use crate::sinks::{Delivery, Destination, FlushToken, Health, Sink};
 
 /// What a local sink does, on its own thread.
 pub trait Writer: Send + fmt::Debug {
-    /// Writes a delivery and settles it. May block.
-    fn write(&mut self, delivery: Delivery);
+    /// Writes a delivery and settles it, or gives it back to be tried again. May block.
+    fn write(&mut self, delivery: Delivery) -> Option<Again>;
+
+    /// Whether it wants to know of spans that begin.
+    fn watches(&self) -> bool {
+        false
+    }
+
+    /// Takes spans that have begun.
+    fn begun(&mut self, batch: Arc<Batch>) {
+        let _ = batch;
+    }
+
+    /// How long the thread may sleep while nothing comes; `None` for as long as nothing does.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Called when nothing has come for that long. May block.
+    fn tick(&mut self) {}
+
+    /// Called before the thread leaves for a fork: what the child must not inherit is closed.
+    fn park(&mut self) {}
 
     /// Writes what is held back. Called once, before the thread ends for good. May block.
     fn finish(&mut self) {}
+}
+
+/// A delivery that could not be written now, and when to try again.
+#[derive(Debug)]
+pub struct Again {
+    /// What was given back.
+    pub delivery: Delivery,
+    /// How long to wait.
+    pub wait: Duration,
 }
 
 /// A thing to do, in order.
 #[derive(Debug)]
 enum Job {
     Write(Delivery, usize),
+    /// Spans that have begun.
+    Begun(Arc<Batch>),
     /// Everything before it is settled when it is reached; after the deadline nobody waits for that.
     Flush(Instant, FlushToken),
 }
@@ -43,6 +76,9 @@ struct State<W> {
     running: bool,
     thread: Option<JoinHandle<()>>,
     parked: bool,
+    /// The first job waits for its next try.
+    retry: Option<Instant>,
+    watches: bool,
     closing: Option<Instant>,
     /// Dropped when the sink has ended.
     farewells: Vec<FlushToken>,
@@ -69,6 +105,7 @@ impl<W: Writer + 'static> LocalSink<W> {
     /// caught on the thread are counted in `ledger`.
     #[must_use]
     pub fn new(name: &str, writer: W, destination: Arc<Destination>, ledger: &'static Ledger) -> Self {
+        let watches = writer.watches();
         let state = State {
             jobs: VecDeque::new(),
             bytes: 0,
@@ -77,6 +114,8 @@ impl<W: Writer + 'static> LocalSink<W> {
             running: false,
             thread: None,
             parked: false,
+            retry: None,
+            watches,
             closing: None,
             farewells: Vec::new(),
         };
@@ -127,18 +166,36 @@ impl<W: Writer> Shared<W> {
             if state.parked {
                 break;
             }
-            let is_late = state.closing.is_some_and(|deadline| deadline <= Instant::now());
+            let now = Instant::now();
+            let is_late = state.closing.is_some_and(|deadline| deadline <= now);
+            if let Some(wait) = state.retry.and_then(|retry| retry.checked_duration_since(now)).filter(|_| !is_late) {
+                let wait = state.closing.map_or(wait, |deadline| wait.min(deadline.saturating_duration_since(now)));
+                state = self.wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            state.retry = None;
             match state.jobs.pop_front() {
                 Some(Job::Flush(_, done)) => drop(done),
+                Some(Job::Begun(_)) if is_late => {}
+                Some(Job::Begun(batch)) => {
+                    drop(state);
+                    self.guarded(|| writer.begun(batch));
+                    state = self.lock();
+                }
                 Some(Job::Write(delivery, bytes)) if is_late => {
                     state.bytes -= bytes;
                     delivery.dropped(DropReason::Shutdown);
                 }
                 Some(Job::Write(delivery, bytes)) => {
                     drop(state);
-                    self.guarded(|| writer.write(delivery));
+                    let again = self.guarded(|| writer.write(delivery)).flatten();
                     state = self.lock();
-                    state.bytes -= bytes;
+                    if let Some(Again { delivery, wait }) = again {
+                        state.retry = Some(Instant::now() + wait);
+                        state.jobs.push_front(Job::Write(delivery, bytes));
+                    } else {
+                        state.bytes -= bytes;
+                    }
                 }
                 None if state.closing.is_some() => {
                     drop(state);
@@ -148,19 +205,36 @@ impl<W: Writer> Shared<W> {
                     self.end(self.lock());
                     return;
                 }
-                None => state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => match writer.patience() {
+                    None => state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    Some(patience) => {
+                        let (woken, waited) =
+                            self.wake.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+                        state = woken;
+                        if waited.timed_out() && state.jobs.is_empty() && !state.parked {
+                            drop(state);
+                            self.guarded(|| writer.tick());
+                            state = self.lock();
+                        }
+                    }
+                },
             }
         }
+        drop(state);
+        self.guarded(|| writer.park());
+        state = self.lock();
         state.writer = Some(writer);
         state.running = false;
         self.left.notify_all();
     }
 
     /// A fault costs what it happened to: an unsettled delivery counts itself as `dropped{internal}` when it falls.
-    fn guarded(&self, work: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        if done.is_err() {
             self.ledger.internal_error();
         }
+        done.ok()
     }
 
     /// The end for good: nothing is written any more.
@@ -200,6 +274,22 @@ impl<W: Writer + 'static> Sink for LocalSink<W> {
         state.bytes += bytes;
         state.used = true;
         state.jobs.push_back(Job::Write(delivery, bytes));
+        self.start(&mut state);
+        drop(state);
+        self.0.wake.notify_one();
+    }
+
+    fn watches(&self) -> bool {
+        self.0.lock().watches
+    }
+
+    fn begun(&self, batch: Arc<Batch>) {
+        let mut state = self.0.lock();
+        if state.closing.is_some() {
+            return;
+        }
+        state.used = true;
+        state.jobs.push_back(Job::Begun(batch));
         self.start(&mut state);
         drop(state);
         self.0.wake.notify_one();

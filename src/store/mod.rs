@@ -9,15 +9,22 @@
 //! Only this process's own copy of SQLite may open the file in this process: a second library would drop our locks when
 //! it closes the file (POSIX advisory locks belong to the process).
 
+pub mod body;
+pub mod facts;
 pub mod location;
 pub mod open;
+pub mod process;
+mod row;
 pub mod schema;
+mod sums;
+pub mod write;
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 pub use open::{Access, Database};
+pub use write::Writer;
 
 /// What is wrong with a store, as a sentence for the person who has to do something about it.
 #[derive(Debug, Error)]
@@ -68,3 +75,7 @@ pub enum StoreError {
         detail: String,
     },
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failing test may panic")]
+mod tests;

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
 use super::schema::{self, Found};
 
+/// The path of the store that lives in the memory of this process, for all connections of it.
+pub const MEMORY: &str = "file:/ironspan-store?vfs=memdb";
 /// How long a statement waits for another process that writes. Only threads of ours ever wait.
 pub const BUSY: Duration = Duration::from_secs(30);
 /// What a log that has grown is cut back to, bytes.
@@ -43,7 +46,10 @@ impl Database {
     ///
     /// There is none (when reading), it is not ours, of a later version, damaged, or the system refuses.
     pub fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
-        if access == Access::Write {
+        let in_memory = path == Path::new(MEMORY);
+        if in_memory {
+            // It is there as long as somebody has it open.
+        } else if access == Access::Write {
             make_file(path)?;
         } else if !path.exists() {
             return Err(StoreError::Missing(path.to_owned()));
@@ -52,8 +58,12 @@ impl Database {
         // A reader opens for writing too where it may: SQLite's log needs that, and `query_only` keeps it from changing
         // anything. NOFOLLOW: a link planted in a shared folder must not lead elsewhere.
         let base = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let flags = base | OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let mut flags = base | OpenFlags::SQLITE_OPEN_READ_WRITE;
+        if in_memory {
+            flags |= OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        // SQLite refuses links anywhere in the path; only one in the place of the file itself is refused here.
+        let real = if in_memory { path.to_owned() } else { real_path(path) };
         let mut connection = match Connection::open_with_flags(&real, flags) {
             Err(_) if access == Access::Read => {
                 Connection::open_with_flags(&real, base | OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(explain)?
@@ -76,7 +86,7 @@ impl Database {
         }
     }
 
-    /// A store in memory, gone when it is closed.
+    /// A store in memory of its own, gone when it is closed.
     ///
     /// # Errors
     ///
@@ -94,11 +104,48 @@ impl Database {
         &self.path
     }
 
+    /// Closes without bringing the log into the file first: whoever opens it next finds everything in the log.
+    pub fn close_quickly(self) {
+        // Where it cannot be set, closing takes longer, and nothing else.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
     /// An error of SQLite's as one of the store's.
     #[must_use]
     pub fn explain(&self, error: rusqlite::Error) -> StoreError {
         explain(&self.path, error)
     }
+}
+
+/// Moves a damaged store and its log to names of their own beside it, as they are.
+///
+/// # Errors
+///
+/// The system refuses.
+pub fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let with = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let mut aside = with(&format!(".damaged-{since}"));
+    for more in 1.. {
+        if !aside.exists() {
+            break;
+        }
+        aside = with(&format!(".damaged-{since}-{more}"));
+    }
+    let refuse = |error: std::io::Error| StoreError::ReadOnly { path: path.to_owned(), detail: error.to_string() };
+    for end in ["-wal", "-shm"] {
+        let mut name = aside.as_os_str().to_owned();
+        name.push(end);
+        if with(end).exists() {
+            fs::rename(with(end), PathBuf::from(name)).map_err(refuse)?;
+        }
+    }
+    fs::rename(path, &aside).map_err(refuse)?;
+    Ok(aside)
 }
 
 /// The settings of a connection that writes. Their order matters: the wait before whatever may have to wait, and the
@@ -115,6 +162,28 @@ fn set_up_writing(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -WRITE_CACHE)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     schema::prepare(connection)
+}
+
+/// The folder's real path, with the file's name as it is.
+fn real_path(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    match (parent.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether the file begins as a store of ours does: what is damaged behind that is ours to move aside. A file of the
+/// usual name is taken for ours whatever it holds.
+pub fn is_ours(path: &Path) -> bool {
+    if path.file_name().is_some_and(|name| name == super::location::FILE) {
+        return true;
+    }
+    let mut header = [0; 72];
+    let read = fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
+    read.is_ok()
+        && header.starts_with(b"SQLite format 3\0")
+        && header.get(68..72).is_some_and(|id| id == (schema::APPLICATION as u32).to_be_bytes())
 }
 
 /// The file and its folder, for nobody but the user: prompts are in it.
@@ -149,6 +218,7 @@ fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let detail = error.to_string();
     match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) if !is_ours(&path) => StoreError::Foreign(path),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged { path, detail },
         Some(ErrorCode::DiskFull) => StoreError::Full(path),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
@@ -187,7 +257,7 @@ mod tests {
         let folder = Folder::new();
         let text = folder.0.join("text.db");
         fs::write(&text, "this is a diary, and has been one for many years".repeat(50)).unwrap();
-        assert!(matches!(Database::open(&text, Access::Write), Err(StoreError::Damaged { .. })));
+        assert!(matches!(Database::open(&text, Access::Write), Err(StoreError::Foreign(_))));
         let other = folder.0.join("other.db");
         Connection::open(&other).unwrap().execute_batch("CREATE TABLE dear(diary TEXT)").unwrap();
         let before = fs::read(&other).unwrap();

@@ -9,6 +9,7 @@ mod block;
 mod entry;
 mod methods;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pyo3::prelude::*;
@@ -22,10 +23,11 @@ use crate::ids;
 use crate::kind::{Kind, Outcome};
 use crate::ledger::{DropReason, Loss, PROCESS};
 use crate::python::cell::{Attached, Held};
+use crate::python::convert;
 use crate::python::current::{self, Entered};
 use crate::python::fastcall::Recipe;
 use crate::python::frame::Ambient;
-use crate::record::{Moment, Record};
+use crate::record::{Moment, Record, Scope};
 use crate::{clock, fork};
 
 /// Where a span is in its life.
@@ -54,7 +56,7 @@ pub(crate) struct State {
     context: SpanContext,
     /// The tape and everything else that will travel; `None` when nothing is recorded.
     record: Option<Box<Record>>,
-    scope: Option<std::sync::Arc<crate::record::Scope>>,
+    scope: Option<Arc<Scope>>,
     /// How to make the record, when that is put off.
     recipe: Recipe,
     parent: Parent,
@@ -206,7 +208,11 @@ impl Span {
             state.context = SpanContext::new(trace_id, ids::generate_span_id(), flags);
             (sampler.decide_root(around.deferred, trace_id), None, false)
         };
-        state.scope = around.scope;
+        state.scope = if state.kind == Kind::Agent && engine.is_watched() {
+            Some(at_work(around.scope.as_deref(), self.name.bind(py)))
+        } else {
+            around.scope
+        };
         state.epoch = engine.epoch();
         state.phase = Phase::Running;
         if !kept {
@@ -224,6 +230,10 @@ impl Span {
             record.parent_remote = parent_remote;
             // Last, so that what came before is not in the span's time.
             record.start = time.map_or_else(|| Moment::Ticks(clock::ticks()), Moment::Unix);
+            // A plain step inside a run is seen when it ends; what has begun above it is seen at once.
+            if engine.is_watched() && (state.kind != Kind::Span || parent_id.is_none()) {
+                engine.announce(record, &state.context, state.scope.as_ref());
+            }
         }
         true
     }
@@ -289,6 +299,14 @@ impl State {
         }
         Some(record)
     }
+}
+
+/// The scope of what an agent does: each step below names it, and the store sums by it without looking for it.
+#[cold]
+fn at_work(around: Option<&Scope>, agent: &Bound<'_, PyString>) -> Arc<Scope> {
+    let mut scope = around.cloned().unwrap_or_default();
+    scope.agent = Some(Arc::from(convert::text(agent).to_str()));
+    Arc::new(scope)
 }
 
 /// Gives a finished record to the engine; after a shutdown it is a loss, and counted as one.

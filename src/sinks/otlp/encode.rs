@@ -280,7 +280,7 @@ mod tests {
         head.flags = 0x301;
         (head.dropped_attributes, head.dropped_events, head.dropped_links) = (1, 2, 3);
         let mut builder = BatchBuilder::new();
-        builder.begin("chat m", "a=1", "no key");
+        builder.begin("chat m", "a=1", "no key", "");
         builder.attributes().str("n");
         builder.attributes().int(-5);
         builder.end_attributes();

@@ -40,7 +40,7 @@ pub(crate) fn head(number: u64) -> SpanHead {
 /// A batch of one span.
 pub(crate) fn one(head: SpanHead, write: impl FnOnce(&mut Tape)) -> Batch {
     let mut builder = BatchBuilder::new();
-    builder.begin("step", "", "");
+    builder.begin("step", "", "", "");
     write(builder.attributes());
     builder.end_attributes();
     builder.end_events();
@@ -52,7 +52,7 @@ pub(crate) fn one(head: SpanHead, write: impl FnOnce(&mut Tape)) -> Batch {
 pub(crate) fn named<'a>(first: u64, names: impl IntoIterator<Item = &'a str>) -> Batch {
     let mut builder = BatchBuilder::new();
     for (number, name) in (first..).zip(names) {
-        builder.begin(name, "", "");
+        builder.begin(name, "", "", "");
         builder.attributes().str("number");
         builder.attributes().int(number.cast_signed());
         builder.end_attributes();

@@ -25,7 +25,7 @@ struct Puppet {
 }
 
 impl Writer for Puppet {
-    fn write(&mut self, delivery: Delivery) {
+    fn write(&mut self, delivery: Delivery) -> Option<Again> {
         let name = delivery.spans().next().unwrap().name().to_owned();
         assert_ne!(name, "trap", "a fault of ours");
         self.told.send(Done::Began(name.clone())).unwrap();
@@ -34,6 +34,7 @@ impl Writer for Puppet {
         }
         delivery.delivered();
         self.told.send(Done::Wrote(name)).unwrap();
+        None
     }
 
     fn finish(&mut self) {

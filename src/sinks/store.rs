@@ -1,0 +1,234 @@
+//! The store sink: finished spans go into the local store, one transaction for each batch, on a thread of its own.
+//!
+//! Spans that have begun are told too, so that a trace is seen while it runs and what was open is known after a crash.
+//! They wait a moment before they are written: most have ended by then, and nothing of them is written twice.
+//!
+//! "Delivered" means committed: the end of the process loses nothing of it. A store that cannot be written now (disk
+//! full, locked for long) is tried again; meanwhile deliveries wait within the destination's byte limit.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::finished::Batch;
+use crate::ids::{SpanId, TraceId};
+use crate::ledger::{DropReason, Ledger};
+use crate::sinks::worker::{Again, LocalSink, Writer};
+use crate::sinks::{Delivery, Destination, Health};
+use crate::store::{self, Access, Database, StoreError};
+
+/// How long a span that has begun waits for its end before it is written.
+const HOLD: Duration = Duration::from_millis(25);
+/// How often a process with open spans shows that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+/// How long after a failure the store is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often the file is looked for: it may be deleted, or replaced, under an open connection.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often a damaged file is replaced at most.
+const REPLACE: Duration = Duration::from_secs(60);
+/// Spans that are remembered as open. Beyond it spans show when they end.
+const MAX_OPEN: usize = 100_000;
+
+/// The store sink.
+pub type StoreSink = LocalSink<StoreWriter>;
+
+/// A store sink for the file at `path`, which is opened with the first batch.
+#[must_use]
+pub fn sink(path: PathBuf, destination: Arc<Destination>, ledger: &'static Ledger) -> StoreSink {
+    let writer = StoreWriter {
+        path,
+        destination: Arc::clone(&destination),
+        open: None,
+        pending: Vec::new(),
+        waiting_since: None,
+        ended: HashSet::new(),
+        announced: HashSet::new(),
+        beaten: Instant::now(),
+        looked: Instant::now(),
+        replaced: None,
+    };
+    LocalSink::new("ironspan-store", writer, destination, ledger)
+}
+
+/// Writes deliveries to the store.
+#[derive(Debug)]
+pub struct StoreWriter {
+    path: PathBuf,
+    destination: Arc<Destination>,
+    open: Option<Open>,
+    /// Batches of spans that have begun and are not written.
+    pending: Vec<Arc<Batch>>,
+    waiting_since: Option<Instant>,
+    /// Of the pending ones: those that have ended meanwhile.
+    ended: HashSet<(TraceId, SpanId)>,
+    /// Open spans that are in the store.
+    announced: HashSet<(TraceId, SpanId)>,
+    beaten: Instant,
+    looked: Instant,
+    replaced: Option<Instant>,
+}
+
+/// The open store, and which file that was.
+#[derive(Debug)]
+struct Open {
+    writer: store::Writer,
+    file: Option<(u64, u64)>,
+}
+
+impl StoreWriter {
+    fn writer(&mut self) -> Result<&mut store::Writer, StoreError> {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            // What was written to a file that is gone is gone with it; what comes now goes to the one at the path.
+            if self.open.as_ref().is_some_and(|open| open.file != identity(&self.path)) {
+                self.open = None;
+                self.announced.clear();
+            }
+        }
+        if self.open.is_none() {
+            let database = Database::open(&self.path, Access::Write)?;
+            self.open = Some(Open { writer: store::Writer::new(database), file: identity(&self.path) });
+        }
+        match &mut self.open {
+            Some(open) => Ok(&mut open.writer),
+            None => Err(StoreError::Missing(self.path.clone())),
+        }
+    }
+
+    fn write_finished(&mut self, delivery: &Delivery) -> Result<(), StoreError> {
+        let announced = std::mem::take(&mut self.announced);
+        let result = self.writer().and_then(|writer| {
+            let is_announced = |trace, span| announced.contains(&(trace, span));
+            writer.finished(delivery.spans(), delivery.batch().resource(), is_announced)
+        });
+        self.announced = announced;
+        result
+    }
+
+    /// Writes the spans that have begun a while ago and have not ended.
+    fn write_begun(&mut self) {
+        if self.waiting_since.is_none_or(|since| since.elapsed() < HOLD) {
+            return;
+        }
+        self.waiting_since = None;
+        let pending = std::mem::take(&mut self.pending);
+        let ended = std::mem::take(&mut self.ended);
+        let mut open: HashMap<(TraceId, SpanId), _> = HashMap::new();
+        for batch in &pending {
+            for span in (0..batch.len()).filter_map(|at| batch.get(at)) {
+                let key = (span.head().trace_id, span.head().span_id);
+                if !ended.contains(&key) && self.announced.len() + open.len() < MAX_OPEN {
+                    open.insert(key, (span, &**batch.resource()));
+                }
+            }
+        }
+        if open.is_empty() {
+            return;
+        }
+        // A store that cannot be written is told by the deliveries; what is only news is not tried again.
+        if self.writer().and_then(|writer| writer.begun(open.values().copied())).is_ok() {
+            self.announced.extend(open.into_keys());
+            self.beaten = Instant::now();
+        }
+    }
+
+    /// Puts a new file in the place of a damaged one, once a minute at most: a disk that damages whatever it is given
+    /// must not be filled with that.
+    fn replace(&mut self, delivery: Delivery) -> Option<Again> {
+        if self.replaced.is_some_and(|at| at.elapsed() < REPLACE) || store::open::set_aside(&self.path).is_err() {
+            delivery.dropped(DropReason::Failed);
+            return None;
+        }
+        self.replaced = Some(Instant::now());
+        Some(Again { delivery, wait: Duration::ZERO })
+    }
+
+    fn note_failure(&mut self, error: &StoreError) {
+        self.destination.set_health(Health::Retrying);
+        self.destination.set_last_error(&error.to_string());
+    }
+}
+
+impl Writer for StoreWriter {
+    fn write(&mut self, delivery: Delivery) -> Option<Again> {
+        if !self.pending.is_empty() {
+            self.ended.extend(delivery.spans().map(|span| (span.head().trace_id, span.head().span_id)));
+        }
+        self.write_begun();
+        match self.write_finished(&delivery) {
+            Ok(()) => {
+                for span in delivery.spans() {
+                    self.announced.remove(&(span.head().trace_id, span.head().span_id));
+                }
+                self.destination.set_health(Health::Healthy);
+                delivery.delivered();
+                None
+            }
+            Err(error) => {
+                self.note_failure(&error);
+                self.open = None;
+                self.announced.clear();
+                match error {
+                    StoreError::Damaged { .. } => self.replace(delivery),
+                    // Nothing that time would mend.
+                    StoreError::Foreign(_) | StoreError::Newer { .. } => {
+                        delivery.dropped(DropReason::Failed);
+                        None
+                    }
+                    _ => Some(Again { delivery, wait: RETRY }),
+                }
+            }
+        }
+    }
+
+    fn watches(&self) -> bool {
+        true
+    }
+
+    fn begun(&mut self, batch: Arc<Batch>) {
+        self.waiting_since.get_or_insert_with(Instant::now);
+        self.pending.push(batch);
+        self.write_begun();
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        match self.waiting_since {
+            Some(since) => Some(HOLD.saturating_sub(since.elapsed())),
+            None if !self.announced.is_empty() => Some(BEAT.saturating_sub(self.beaten.elapsed())),
+            None => None,
+        }
+    }
+
+    fn tick(&mut self) {
+        self.write_begun();
+        if !self.announced.is_empty() && self.beaten.elapsed() >= BEAT {
+            self.beaten = Instant::now();
+            let _ = self.writer().and_then(store::Writer::beat);
+        }
+    }
+
+    fn park(&mut self) {
+        // SQLite must not be carried over a fork. Closing must not take long either: the fork waits for this thread.
+        if let Some(open) = self.open.take() {
+            open.writer.into_database().close_quickly();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.open = None;
+    }
+}
+
+/// Which file is at the path: its device and number there. `None` where there is none, or no such numbers.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    fs::metadata(path).ok().map(|_| (0, 0))
+}

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod location;
 pub mod open;
 pub mod process;
+pub mod read;
 mod row;
 pub mod schema;
 mod sums;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use open::{Access, Database};
+pub use read::Reader;
 pub use write::Writer;
 
 /// What is wrong with a store, as a sentence for the person who has to do something about it.

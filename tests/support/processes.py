@@ -24,11 +24,11 @@ class Finished:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without anything that configures tracing, and with ``extra``."""
+    """This process's environment without anything that configures tracing, without a store, and with ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIXES)}
     # The folder of the tests, so that a child can import their support.
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), kept.get("PYTHONPATH")]))
-    return {**kept, **(extra or {})}
+    return {**kept, "IRONSPAN_STORE": "off", **(extra or {})}
 
 
 def run_python(

@@ -27,6 +27,8 @@ def undisturbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No configuration from outside. A failure inside ironspan reaches the test, a miscount fails it."""
     for name in [name for name in os.environ if name.startswith(_PREFIXES)]:
         monkeypatch.delenv(name)
+    # Otherwise a test that calls init() without a destination writes to the store of whoever runs the tests.
+    monkeypatch.setenv("IRONSPAN_STORE", "off")
     monkeypatch.setattr(_guard, "reraise", True)
     yield
     ironspan.shutdown()

@@ -121,6 +121,17 @@ impl<'c> Texts<'c> {
             }
             match piece {
                 Value::String(piece) => text.push_str(piece),
+                // A message, and the end that it has here.
+                Value::Array(parts) => {
+                    let whole = self.blob(parts.first().and_then(Value::as_i64).unwrap_or(-1))?;
+                    match whole.and_then(|whole| whole.strip_suffix('}')) {
+                        Some(begin) => {
+                            text.push_str(begin);
+                            text.push_str(parts.get(1).and_then(Value::as_str).unwrap_or("}"));
+                        }
+                        None => crate::json::write_str(GONE, &mut text),
+                    }
+                }
                 number => match self.blob(number.as_i64().unwrap_or(-1))? {
                     Some(piece) => text.push_str(piece),
                     // A list stays JSON.

@@ -143,7 +143,7 @@ mod tests {
             prop_assert_eq!(one.count(), durations.len() as u64);
             for percent in [50, 95, 99] {
                 let exact = percentile(&mut durations.clone(), percent).unwrap() as f64;
-                let sketched = one.percentile(u64::from(percent)).unwrap() as f64;
+                let sketched = one.percentile(u64::try_from(percent).unwrap()).unwrap() as f64;
                 prop_assert!((sketched / exact - 1.0).abs() <= 0.0101, "{percent}: {sketched} for {exact}");
             }
         }

@@ -65,7 +65,8 @@ pub(crate) fn run(common: &Common, out: &mut Out<'_>) -> Result<(), Failure> {
     settings(out, &mut add);
     if out.json {
         for check in &checks {
-            let value = json!({"check": check.what, "finding": check.finding.word().0.to_lowercase(), "text": check.text});
+            let value =
+                json!({"check": check.what, "finding": check.finding.word().0.to_lowercase(), "text": check.text});
             out.value(&value)?;
         }
     } else {
@@ -93,7 +94,8 @@ fn store_checks(reader: &Reader, add: &mut Add<'_>) -> Result<(), Failure> {
     let status = reader.status()?;
     let size = u64::try_from(status.bytes).unwrap_or(0);
     let count = |number: i64, noun| format::plural(u64::try_from(number).unwrap_or(0), noun);
-    let text = format!("{}: {}, {}, {}", status.path, bytes(size), count(status.traces, "trace"), count(status.spans, "span"));
+    let text =
+        format!("{}: {}, {}, {}", status.path, bytes(size), count(status.traces, "trace"), count(status.spans, "span"));
     add("store", Finding::Good, text);
     let is_current = status.schema == schema::VERSION;
     let finding = if is_current { Finding::Good } else { Finding::Notice };
@@ -105,7 +107,11 @@ fn store_checks(reader: &Reader, add: &mut Add<'_>) -> Result<(), Failure> {
     };
     let mode = pragma("journal_mode")?;
     let finding = if mode == "wal" { Finding::Good } else { Finding::Bad };
-    add("journal", finding, format!("{mode}{}", if mode == "wal" { "" } else { ": programs would block each other; wal is needed" }));
+    add(
+        "journal",
+        finding,
+        format!("{mode}{}", if mode == "wal" { "" } else { ": programs would block each other; wal is needed" }),
+    );
     let verdict = pragma("quick_check")?;
     add("integrity", if verdict == "ok" { Finding::Good } else { Finding::Bad }, verdict);
     Ok(())
@@ -154,11 +160,17 @@ fn files(path: &Path, add: &mut Add<'_>) {
             add("permissions", Finding::Good, format!("{mode:o}, owned by user {}", file.uid()));
         }
         if suffix == "-wal" && file.len() > 64 << 20 {
-            add("log", Finding::Notice, format!("{}: a reader or writer has kept it from being cut", bytes(file.len())));
+            add(
+                "log",
+                Finding::Notice,
+                format!("{}: a reader or writer has kept it from being cut", bytes(file.len())),
+            );
         }
     }
     let (finding, text) = match file_system(path) {
-        Some((name, true)) => (Finding::Bad, format!("{name}: locks over a network cannot be trusted; use a local disk")),
+        Some((name, true)) => {
+            (Finding::Bad, format!("{name}: locks over a network cannot be trusted; use a local disk"))
+        }
         Some((name, false)) => (Finding::Good, name),
         None => (Finding::Notice, String::from("not known")),
     };

@@ -66,7 +66,8 @@ fn open(path: &Path) -> Result<BufWriter<std::fs::File>, Failure> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(|error| Failure::Store(format!("{} cannot be written: {error}", path.display())))?;
+    let file =
+        options.open(path).map_err(|error| Failure::Store(format!("{} cannot be written: {error}", path.display())))?;
     Ok(BufWriter::new(file))
 }
 

@@ -3,6 +3,7 @@
 use super::args::{Common, List};
 use super::output::{Cell, Column, Failure, Out, age, table};
 use super::store;
+use crate::kind::Outcome;
 use crate::store::read::page::MOST;
 use crate::store::read::traces::{Sort, TraceRow};
 use crate::store::read::{Reader, Status, words};
@@ -10,7 +11,6 @@ use crate::terminal::format;
 use crate::terminal::line::Style;
 use crate::terminal::render::{ID_DIGITS, state_word};
 use crate::terminal::step::State;
-use crate::kind::Outcome;
 
 const COLUMNS: [Column; 8] = [
     Column::text("trace", ID_DIGITS),

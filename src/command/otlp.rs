@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::ids::{SpanId, TraceId};
-use crate::kind::{Kind, Outcome};
 use crate::keys::names;
+use crate::kind::{Kind, Outcome};
 use crate::store::read::Status;
 use crate::store::read::span::SpanContent;
 
@@ -109,10 +109,8 @@ fn any_value(value: &Value, depth: usize) -> Value {
             json!({"arrayValue": {"values": values}})
         }
         Value::Object(members) => {
-            let values: Vec<Value> = members
-                .iter()
-                .map(|(key, value)| json!({"key": key, "value": any_value(value, depth + 1)}))
-                .collect();
+            let values: Vec<Value> =
+                members.iter().map(|(key, value)| json!({"key": key, "value": any_value(value, depth + 1)})).collect();
             json!({"kvlistValue": {"values": values}})
         }
     }
@@ -195,7 +193,8 @@ fn foreign(span: &Value, resource: &Map<String, Value>) -> Result<Incoming, Stri
     let start = number(span.get("startTimeUnixNano")).ok_or("a span without startTimeUnixNano")?;
     let status = span.get("status");
     let code = status.and_then(|status| status.get("code"));
-    let has_failed = code.is_some_and(|code| code.as_i64() == Some(ERROR) || code.as_str() == Some("STATUS_CODE_ERROR"));
+    let has_failed =
+        code.is_some_and(|code| code.as_i64() == Some(ERROR) || code.as_str() == Some("STATUS_CODE_ERROR"));
     let outcome = if has_failed {
         Outcome::Error
     } else {
@@ -235,9 +234,9 @@ fn own(line: &Value) -> Result<Incoming, String> {
     let object = |value: &Value, name: &str| value.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
     let start = number(line.get("start")).ok_or("a span without start")?;
     let items = |name: &str| line.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let events = items("events").into_iter().map(|event| {
-        (number(event.get("time")).unwrap_or(start), text(&event, "name"), object(&event, "attributes"))
-    });
+    let events = items("events")
+        .into_iter()
+        .map(|event| (number(event.get("time")).unwrap_or(start), text(&event, "name"), object(&event, "attributes")));
     let links = items("links").into_iter().filter_map(|link| {
         let ids = (trace_id(link.get("trace")).ok()?, span_id(link.get("span")).ok()?);
         Some((ids.0, ids.1, object(&link, "attributes")))
@@ -366,6 +365,9 @@ mod tests {
         let document = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
         let spans = read(&document, &mut wrong);
         let span = spans.first().unwrap();
-        assert_eq!((span.kind, span.outcome, span.end, span.message.as_str()), (Kind::Generation, Outcome::Error, 9, "no"));
+        assert_eq!(
+            (span.kind, span.outcome, span.end, span.message.as_str()),
+            (Kind::Generation, Outcome::Error, 9, "no")
+        );
     }
 }

@@ -1,14 +1,14 @@
 //! Where the command's words go: standard output and standard error, text or JSON, tables, failures and exit statuses.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use crate::command::Surroundings;
 use crate::command::args::When;
 use crate::config::Environment;
 use crate::store::StoreError;
-use crate::store::read::{Json, ReadError};
+use crate::store::read::{FilterError, Json, ReadError};
 use crate::terminal::Screen;
 use crate::terminal::line::{Line, Style};
 use crate::terminal::text::{escaped, width};
@@ -43,7 +43,7 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => error.into(),
-            ReadError::Filter(error) => Self::Usage(error.message.clone(), Some(error.hint)),
+            ReadError::Filter(error) => error.into(),
             ReadError::Parameter(text) => Self::Usage(text, None),
             ReadError::Ambiguous { .. } => {
                 let ReadError::Ambiguous { prefix, candidates } = error else { return Self::Negative };
@@ -56,6 +56,12 @@ impl From<ReadError> for Failure {
             ReadError::Slow => Self::Store(error.to_string()),
             other => Self::Nothing(other.to_string()),
         }
+    }
+}
+
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        Self::Usage(error.message, Some(error.hint))
     }
 }
 
@@ -87,9 +93,9 @@ impl<'a> Out<'a> {
         let set = |name: &str| self.around.environment.get(name).is_some_and(|text| !text.is_empty());
         let is_dumb = self.around.environment.get("TERM").is_some_and(|term| term == "dumb");
         let has_terminal = self.around.columns.is_some();
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
-            self.around.environment.get(name).filter(|text| !text.is_empty())
-        });
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| self.around.environment.get(name).filter(|text| !text.is_empty()));
         let is_utf8 = cfg!(windows)
             || locale.is_some_and(|locale| {
                 let locale = locale.to_ascii_lowercase();
@@ -380,7 +386,8 @@ mod tests {
         let row = |name: &str, n: &str, what: &str| {
             vec![Cell::new(name), Cell::new(n), Cell::default(), Cell::styled(Style::Red, what)]
         };
-        let rows = [row("a", "1", "short"), row("a long name", "1,024", "the \u{1b}[31m end of this does not fit there")];
+        let rows =
+            [row("a", "1", "short"), row("a long name", "1,024", "the \u{1b}[31m end of this does not fit there")];
         let screen = Screen { columns: 40, unicode: true, colour: false };
         let expected = "name          n  what\n\
                         a             1  short\n\
@@ -390,7 +397,9 @@ mod tests {
 
     #[test]
     fn ages_times_and_bytes_are_short() {
-        for (seconds, text) in [(0, "now"), (40, "40 s"), (720, "12 min"), (18_000, "5 h"), (260_000, "3 d"), (-5, "now")] {
+        for (seconds, text) in
+            [(0, "now"), (40, "40 s"), (720, "12 min"), (18_000, "5 h"), (260_000, "3 d"), (-5, "now")]
+        {
             assert_eq!(age(seconds * 1_000_000_000), text);
         }
         assert_eq!(time_of_day(1_790_000_000_123_456_789, 0), "14:13:20.123");

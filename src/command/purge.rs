@@ -106,8 +106,7 @@ fn described(reader: &Reader, traces: &[TraceRow], spans: i64) -> String {
 }
 
 fn delete(database: &mut Database, traces: &[TraceRow]) -> rusqlite::Result<()> {
-    let transaction =
-        database.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = database.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for trace in traces {
         let number: Option<i64> = {
             let mut found = transaction.prepare_cached("SELECT id FROM trace WHERE trace_id = ?1 AND pinned = 0")?;
@@ -145,7 +144,9 @@ fn sweep(database: &mut Database, out: &mut Out<'_>) -> Result<(), Failure> {
             keep_used(connection, "SELECT data FROM body", &mut unused)?;
             keep_used(connection, "SELECT data FROM open_span", &mut unused)?;
         }
-        let recent = connection.query_row("SELECT count(*) FROM blob WHERE seen >= ?1", params![oldest_kept], |row| row.get(0))?;
+        let recent =
+            connection
+                .query_row("SELECT count(*) FROM blob WHERE seen >= ?1", params![oldest_kept], |row| row.get(0))?;
         Ok((unused, recent))
     };
     let (unused, recent) = look().map_err(|error| database.explain(error))?;

@@ -233,7 +233,11 @@ fn trace_line(trace: &TraceRow, utc_offset: i64, screen: Screen) -> String {
     line.push(Style::Bold, &trace.name, columns.saturating_sub(40));
     line.push(style, &format!(" {word}"), columns);
     if trace.errors > 0 {
-        let text = if has_failed(trace.status) { format::plural(unsigned(trace.errors), "error") } else { format!("{} recovered", trace.errors) };
+        let text = if has_failed(trace.status) {
+            format::plural(unsigned(trace.errors), "error")
+        } else {
+            format!("{} recovered", trace.errors)
+        };
         line.push(if has_failed(trace.status) { Style::Red } else { Style::Yellow }, &format!(" ({text})"), columns);
     }
     let mut facts = vec![format::duration(unsigned(trace.duration_ns), !screen.unicode)];

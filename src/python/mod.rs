@@ -3,6 +3,8 @@
 
 mod bound;
 mod cell;
+#[cfg(feature = "local")]
+mod command;
 mod context;
 mod control;
 mod convert;
@@ -137,6 +139,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(memory::_set_incremental_ids, module)?)?;
     module.add_function(wrap_pyfunction!(context::_capture, module)?)?;
     module.add_function(wrap_pyfunction!(runs::nearest::_current_span_id, module)?)?;
+    #[cfg(feature = "local")]
+    module.add_function(wrap_pyfunction!(command::command, module)?)?;
     runs::init(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())

@@ -12,11 +12,13 @@
 pub mod body;
 pub mod facts;
 pub mod location;
+pub mod maintain;
 pub mod open;
 pub mod process;
 pub mod read;
 mod row;
 pub mod schema;
+pub mod scores;
 mod sums;
 pub mod write;
 

@@ -83,6 +83,7 @@ CREATE TABLE trace_tag(
   tag TEXT NOT NULL, start_ns INTEGER NOT NULL, trace INTEGER NOT NULL,
   PRIMARY KEY(tag, start_ns, trace)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX trace_tag_trace ON trace_tag(trace, tag);
 
 -- Spans that have begun and not ended. Their process tells whether they run or are lost.
 CREATE TABLE process(

@@ -12,13 +12,13 @@ const GONE: &str = "<no longer stored>";
 
 /// The content of one span, parsed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Body {
+pub(in crate::store) struct Body {
     value: Map<String, Value>,
 }
 
 /// A link, as the content has it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link<'b> {
+pub(in crate::store) struct Link<'b> {
     pub(super) trace: &'b str,
     pub(super) span: &'b str,
     pub(super) role: &'b str,
@@ -27,7 +27,7 @@ pub(super) struct Link<'b> {
 
 impl Body {
     /// Reads the JSON of `body` or of `open_span`; what is damaged is empty.
-    pub(super) fn parse(data: &str) -> Self {
+    pub(in crate::store) fn parse(data: &str) -> Self {
         match serde_json::from_str(data) {
             Ok(Value::Object(value)) => Self { value },
             _ => Self::default(),
@@ -35,7 +35,7 @@ impl Body {
     }
 
     /// The same with every long text in it.
-    pub(super) fn expanded(data: &str, texts: &mut Texts<'_>) -> Result<Self, Trouble> {
+    pub(in crate::store) fn expanded(data: &str, texts: &mut Texts<'_>) -> Result<Self, Trouble> {
         let mut body = Self::parse(data);
         for value in body.value.values_mut() {
             texts.expand(value)?;
@@ -44,27 +44,27 @@ impl Body {
     }
 
     /// The attributes.
-    pub(super) fn attributes(&self) -> Option<&Map<String, Value>> {
+    pub(in crate::store) fn attributes(&self) -> Option<&Map<String, Value>> {
         self.value.get("attributes")?.as_object()
     }
 
     /// An attribute.
-    pub(super) fn attribute(&self, key: &str) -> Option<&Value> {
+    pub(in crate::store) fn attribute(&self, key: &str) -> Option<&Value> {
         self.attributes()?.get(key)
     }
 
     /// An attribute that is text and not empty.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(in crate::store) fn text(&self, key: &str) -> Option<&str> {
         self.attribute(key)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// The events.
-    pub(super) fn events(&self) -> impl Iterator<Item = &Value> {
+    pub(in crate::store) fn events(&self) -> impl Iterator<Item = &Value> {
         self.value.get("events").and_then(Value::as_array).into_iter().flatten()
     }
 
     /// The links.
-    pub(super) fn links(&self) -> impl Iterator<Item = Link<'_>> {
+    pub(in crate::store) fn links(&self) -> impl Iterator<Item = Link<'_>> {
         let links = self.value.get("links").and_then(Value::as_array).into_iter().flatten();
         links.map(|link| {
             let text = |key| link.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -74,20 +74,20 @@ impl Body {
 }
 
 /// The long texts of a store, each read once for one answer.
-pub(super) struct Texts<'c> {
+pub(in crate::store) struct Texts<'c> {
     connection: &'c Connection,
     read: HashMap<i64, Option<String>>,
     /// Bytes of text that have been put back.
-    pub(super) bytes: usize,
+    pub(in crate::store) bytes: usize,
 }
 
 impl<'c> Texts<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
+    pub(in crate::store) fn new(connection: &'c Connection) -> Self {
         Self { connection, read: HashMap::new(), bytes: 0 }
     }
 
     /// Puts long texts back. The parser has bounded the depth.
-    pub(super) fn expand(&mut self, value: &mut Value) -> Result<(), Trouble> {
+    pub(in crate::store) fn expand(&mut self, value: &mut Value) -> Result<(), Trouble> {
         match value {
             Value::Array(items) => items.iter_mut().try_for_each(|item| self.expand(item)),
             Value::Object(map) => {
@@ -145,7 +145,7 @@ impl<'c> Texts<'c> {
     }
 
     /// One long text.
-    pub(super) fn blob(&mut self, id: i64) -> Result<Option<&str>, Trouble> {
+    pub(in crate::store) fn blob(&mut self, id: i64) -> Result<Option<&str>, Trouble> {
         if !self.read.contains_key(&id) {
             let mut statement = self.connection.prepare_cached("SELECT data FROM blob WHERE id = ?1")?;
             let text = statement.query_row(params![id], |row| row.get(0)).optional()?;

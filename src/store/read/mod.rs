@@ -8,7 +8,7 @@
 //! written by `store::scores`, derived tables by `store::maintain`.
 
 pub mod compare;
-mod content;
+pub(super) mod content;
 pub mod delta;
 pub mod errors;
 pub mod facets;
@@ -183,9 +183,17 @@ impl Reader {
     }
 }
 
+/// The trace whose id begins with `prefix`, for those who write.
+pub(super) fn find_trace(database: &Database, prefix: &str) -> Result<String, ReadError> {
+    trace::find(&database.connection, prefix).map_err(|trouble| match trouble {
+        Trouble::Sqlite(error) => database.explain(error).into(),
+        Trouble::Read(error) => error,
+    })
+}
+
 /// What goes wrong inside a question.
 #[derive(Debug)]
-enum Trouble {
+pub(in crate::store) enum Trouble {
     Sqlite(rusqlite::Error),
     Read(ReadError),
 }

@@ -288,7 +288,7 @@ fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// The numbers of long texts that a body refers to. What only looks like one costs a lookup.
-fn references(data: &str) -> impl Iterator<Item = i64> + '_ {
+pub(in crate::store) fn references(data: &str) -> impl Iterator<Item = i64> + '_ {
     let lists = ["{\"$text\":[", "{\"$list\":["].into_iter().flat_map(move |mark| data.split(mark).skip(1));
     lists.flat_map(|list| {
         // Pieces that are texts may hold anything, brackets included: those are stepped over.
@@ -361,7 +361,7 @@ fn hit(connection: &Connection, id: i64, wanted: &Wanted) -> Result<Option<Hit>,
 }
 
 /// The texts in a value; JSON in a text is opened, so that snippets have no quotes and backslashes.
-fn collect(value: &Value, texts: &mut Vec<String>) {
+pub(in crate::store) fn collect(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => match serde_json::from_str(text) {
             Ok(inner @ (Value::Array(_) | Value::Object(_))) => collect(&inner, texts),

@@ -5,16 +5,18 @@
 //! that writes may be about to refer to.
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
-use serde_json::Value;
-
 use super::args::{Common, Purge};
 use super::list::nothing;
 use super::output::{Failure, Out, age, bytes};
 use super::store;
 use crate::store::Database;
+use crate::store::maintain::{Limits, Maintainer};
 use crate::store::read::page::MOST;
+use crate::store::read::search::references;
 use crate::store::read::traces::{Sort, TraceRow};
 use crate::store::read::{Filter, ListQuery, Reader, Window, system_now};
 use crate::terminal::format;
@@ -57,6 +59,8 @@ pub(crate) fn run(common: &Common, purge: &Purge, out: &mut Out<'_>) -> Result<(
     }
     out.progress("looking for texts that nobody refers to")?;
     sweep(&mut database, out)?;
+    out.progress("deriving figures anew")?;
+    derive_anew(&place, out)?;
     shrink(&database).map_err(|error| database.explain(error))?;
     let freed = before.saturating_sub(size(&database));
     report(out, &text, traces.len(), spans, false)?;
@@ -175,32 +179,20 @@ fn keep_used(connection: &Connection, contents: &str, unused: &mut HashSet<i64>)
     let mut statement = connection.prepare(contents)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let text = row.get_ref(0)?.as_str().unwrap_or_default();
-        if text.contains("\"$text\"") || text.contains("\"$list\"") {
-            match serde_json::from_str::<Value>(text) {
-                Ok(value) => take_out(&value, unused),
-                // What cannot be read may refer to anything.
-                Err(_) => unused.clear(),
-            }
+        for id in references(row.get_ref(0)?.as_str().unwrap_or_default()) {
+            unused.remove(&id);
         }
     }
     Ok(())
 }
 
-fn take_out(value: &Value, unused: &mut HashSet<i64>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| take_out(item, unused)),
-        Value::Object(members) => {
-            for (key, member) in members {
-                if matches!(key.as_str(), "$text" | "$list") {
-                    for id in member.as_array().into_iter().flatten().filter_map(Value::as_i64) {
-                        unused.remove(&id);
-                    }
-                }
-                take_out(member, unused);
-            }
-        }
-        _ => {}
+/// Derives figures, error groups and the text index anew: they hold words of what was deleted.
+fn derive_anew(place: &Path, out: &mut Out<'_>) -> Result<(), Failure> {
+    // This is no time for the store's own limits to delete more.
+    let limits = Limits { bytes: u64::MAX, age: Duration::MAX, ..Limits::default() };
+    match Maintainer::open(place, limits)?.rebuild() {
+        Ok(()) => Ok(()),
+        Err(error) => out.note(&format!("error groups and figures still know what was deleted: {error}")),
     }
 }
 

@@ -34,6 +34,8 @@ pub mod store;
 pub mod tape;
 pub mod terminal;
 mod thread;
+#[cfg(feature = "local")]
+pub mod viewer;
 
 /// Only in the extension module: a Rust program that links the core keeps its own choice.
 #[cfg(feature = "python")]

@@ -148,6 +148,8 @@ impl Maintainer {
             });
         }
         derive::forget(&mut self.database.connection).map_err(|error| self.database.explain(error))?;
+        // Nothing is deleted on the way.
+        self.retained = now;
         while self.step()? == Step::More {}
         Ok(())
     }

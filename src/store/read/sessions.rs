@@ -44,7 +44,7 @@ impl Json for SessionRow {
     fn write(&self, out: &mut String) {
         object!(out, "session": self.session, "user": self.user, "traces": self.traces, "errors": self.errors,
             "first": self.first, "start": Time(self.start_ns), "end": Time(self.end_ns), "duration": self.duration_ns,
-            "tokens": self.tokens, "cost": self.cost);
+            "tokens": self.tokens.total(), "cost": self.cost);
     }
 }
 

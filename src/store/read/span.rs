@@ -31,7 +31,7 @@ impl Json for SpanError {
 /// The conversation of a model call: JSON arrays in the shape of the GenAI conventions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Messages {
-    /// Parts of the system's instructions.
+    /// The system's instructions.
     pub instructions: Raw,
     /// Messages sent.
     pub input: Raw,
@@ -278,6 +278,7 @@ fn assemble(id: String, span: String, stored: Stored, body: &Body, bytes: usize,
     let parts = [array("gen_ai.system_instructions"), array("gen_ai.input.messages"), array("gen_ai.output.messages")];
     let has_messages = parts.iter().any(Option::is_some);
     let [instructions, sent, received] = parts.map(|part| part.unwrap_or_else(empty));
+    let instructions = as_message(instructions);
     let mut attributes =
         body.attributes().cloned().map(Value::Object).unwrap_or_else(|| Value::Object(Default::default()));
     let mut events: Vec<Value> = body.events().cloned().collect();
@@ -322,6 +323,12 @@ fn assemble(id: String, span: String, stored: Stored, body: &Body, bytes: usize,
         resource: Raw(stored.resource.unwrap_or_else(|| String::from("{}"))),
         bytes,
     }
+}
+
+/// The conventions have the instructions as parts; here they are messages like the others.
+fn as_message(parts: Raw) -> Raw {
+    let are_parts = messages::parsed(Some(&parts.0)).first().is_some_and(|first| first.get("parts").is_none());
+    if are_parts { Raw(["[{\"role\":\"system\",\"parts\":", &parts.0, "}]"].concat()) } else { parts }
 }
 
 fn finish_reasons(body: &Body) -> Vec<String> {

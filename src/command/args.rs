@@ -19,7 +19,8 @@ exit status: 0 done, 1 nothing found or a check that failed, 2 wrong usage, 3 th
         "  ironspan demo                       something to look at\n",
         "  ironspan show                       the last trace, as a tree\n",
         "  ironspan list errors:any dur:>5s    traces with errors that took over five seconds\n",
-        "  ironspan tail agent:coder           spans as they end\n\n",
+        "  ironspan tail agent:coder           spans as they end\n",
+        "  ironspan view                       the page in the browser\n\n",
         "filters: agent:coder model:gpt-4o kind:tool name:web_search status:error errors:recovered dur:>5s cost:>0.01\n",
         "  tokens:>1000 session:abc user:42 tag:prod env:dev service:api score.helpful:<0.5 id:8898 \"free text\"\n",
         "  a comma is \"or\", - in front negates, root. in front asks the root only, * stands for any text\n\n",
@@ -103,6 +104,9 @@ pub(crate) enum Command {
     /// Errors in groups: what failed, how often, since when, with an example
     #[command(after_help = STATUS)]
     Errors(Errors),
+    /// The page in the browser; until Ctrl-C
+    #[command(after_help = STATUS)]
+    View(View),
     /// Whether the store and the settings are in order
     #[command(after_help = STATUS)]
     Doctor,
@@ -183,6 +187,25 @@ pub(crate) struct Errors {
     /// At most so many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// The trace to begin with: the beginning of its id, or `last`
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: Option<String>,
+    /// The address to listen on; away from this machine a token is needed, and made
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// The port; 0 for any that is free [default: 7077, or the next that is free]
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// What requests have to carry
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) token: Option<String>,
+    /// Do not open a browser
+    #[arg(long)]
+    pub(crate) no_open: bool,
 }
 
 /// Forms of a file.

@@ -22,6 +22,7 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod view;
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
@@ -80,6 +81,7 @@ fn dispatch(cli: Cli, out: &mut Out<'_>) -> Result<(), Failure> {
         Command::Tail(tail) => tail::run(&common, &tail, out),
         Command::Stats(stats) => figures::stats(&common, &stats, out),
         Command::Errors(errors) => figures::errors(&common, &errors, out),
+        Command::View(view) => view::run(&common, &view, out),
         Command::Doctor => doctor::run(&common, out),
         Command::Export(export) => export::run(&common, &export, out),
         Command::Import(import) => import::run(&common, &import, out),

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
 use super::args::{Common, Purge};
 use super::list::nothing;
 use super::output::{Failure, Out, age, bytes};
@@ -20,6 +19,7 @@ use crate::store::read::search::references;
 use crate::store::read::traces::{Sort, TraceRow};
 use crate::store::read::{Filter, ListQuery, Reader, Window, system_now};
 use crate::terminal::format;
+use rusqlite::{Connection, params};
 
 /// Traces of one transaction.
 const PORTION: usize = 20;
@@ -189,7 +189,7 @@ fn keep_used(connection: &Connection, contents: &str, unused: &mut HashSet<i64>)
 /// Derives figures, error groups and the text index anew: they hold words of what was deleted.
 fn derive_anew(place: &Path, out: &mut Out<'_>) -> Result<(), Failure> {
     // This is no time for the store's own limits to delete more.
-    let limits = Limits { bytes: u64::MAX, age: Duration::MAX, ..Limits::default() };
+    let limits = Limits { bytes: u64::MAX, age: Duration::MAX };
     match Maintainer::open(place, limits)?.rebuild() {
         Ok(()) => Ok(()),
         Err(error) => out.note(&format!("error groups and figures still know what was deleted: {error}")),

@@ -100,7 +100,9 @@ def test_show_draws_the_tree_with_its_critical_path(written):
     ran = ironspan(store, "show", good[:9])
     assert ran.returncode == 0, ran.stderr
     text = ran.stdout.splitlines()
-    assert text[0].startswith("answer  OK  1 error recovered   7.00 s   $0.0020   108 tok   5 spans   1 agent   session s-1")
+    assert text[0].startswith(
+        "answer  OK  1 error recovered   7.00 s   $0.0020   108 tok   5 spans   1 agent   session s-1"
+    )
     assert any("look_up x2 (1 failed: no answer within 1 s)" in line for line in text)
     assert "critical path  gpt-4o > look_up x2" in text
     assert text[-1] == f"open           ironspan view {good[:7]} --store {store}"
@@ -130,7 +132,7 @@ def test_stats_and_errors(written):
 
 
 def test_exit_statuses(written, tmp_path):
-    store, good, _ = written
+    store, _, _ = written
     for status, words, told in [
         (1, ["list", "agent:nobody"], "no trace fits agent:nobody"),
         (1, ["show", "ffffffff"], "there is no trace"),
@@ -212,7 +214,14 @@ def test_doctor_looks_at_everything_and_finds_what_is_wrong(written, tmp_path):
     store, _, _ = written
     ran = ironspan(store, "doctor", OTEL_SERVICE_NAME="x")
     assert ran.returncode == 0, ran.stdout
-    for what in ("SQLite 3.", "2 traces, 6 spans", "journal", "integrity", "agree with the spans of 2 traces", "OTEL_SERVICE_NAME=x"):
+    for what in (
+        "SQLite 3.",
+        "2 traces, 6 spans",
+        "journal",
+        "integrity",
+        "agree with the spans of 2 traces",
+        "OTEL_SERVICE_NAME=x",
+    ):
         assert what in ran.stdout, ran.stdout
     checks = lines(ironspan(store, "doctor", "--json"))
     assert {check["finding"] for check in checks} <= {"ok", "notice"}

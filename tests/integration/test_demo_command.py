@@ -49,6 +49,7 @@ def memory() -> MemoryExporter:
 
 def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "IRONSPAN_"))}
+    environment["COLUMNS"] = "118"
     return subprocess.run(
         [sys.executable, "-m", "ironspan.demo", "--no-open", "--store", str(tmp_path / "demo.db"), *arguments],
         env=environment,
@@ -103,6 +104,10 @@ def test_one_run_is_one_trace_over_two_processes(tmp_path):
     assert Counter(service for service, _ in services) == {"demo": 16, "demo-judge": 1}
     assert all(span.attributes["session.id"] == "sess-demo" for service, span in services if service == "demo")
     assert "The judge gives it 0.92." in ran.stdout
+    # The store has both processes' spans, and the tree is printed from it.
+    assert ran.stdout.splitlines()[2].startswith("support_workflow  OK  3 errors recovered")
+    assert "   17 spans   3 agents   session sess-demo" in ran.stdout
+    assert "critical path  plan > write_code > run_python" in ran.stdout
     assert json.loads(only(spans, "evaluator").attributes["output.value"])["score"] == 0.92
     missing = next(span for span in spans if span.kind == "tool" and span.status_message.startswith("No module"))
     assert missing.attributes["error.type"] == "ModuleNotFoundError"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shutil
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import ironspan
+from ironspan._core import command
 from ironspan.demo._model import Pace
 from ironspan.demo._script import QUESTION
 from ironspan.demo._workflow import Finished, Job
@@ -113,8 +118,6 @@ def _default_store() -> Path:
 
 def _configure(options: argparse.Namespace, store: Path) -> None:
     exporters: list[Any] = []
-    if not (options.history or options.big):
-        exporters.append(ironspan.exporters.Console("tree"))
     if options.file:
         exporters.append(ironspan.exporters.File(options.file))
     if options.otlp:
@@ -129,9 +132,11 @@ def _made_up(options: argparse.Namespace, store: Path) -> None:
     if options.history:
         spans = history(options.history, until=now)
         print(f"{options.history:,} traces with {spans:,} spans of the last 24 hours are in {store}")
+        print(f"  ironspan stats --store {store}\n  ironspan view --store {store}")
     else:
         trace = big(options.big, until=now)
         print(f"trace {trace[:7]} with {options.big:,} spans is in {store}")
+        print(f"  ironspan show {trace[:7]} --store {store}\n  ironspan view {trace[:7]} --store {store}")
     _lost()
 
 
@@ -143,6 +148,18 @@ def _live(options: argparse.Namespace, store: Path, body: Callable[[Job], Finish
         "file": str(options.file.absolute()) if options.file else None,
     }
     print(f"store: {store}\n", flush=True)
+    with _page(store, wanted=not options.no_open and sys.stdout.isatty()):
+        _runs(options, store, body, pace, child)
+    _lost()
+
+
+def _runs(
+    options: argparse.Namespace,
+    store: Path,
+    body: Callable[[Job], Finished],
+    pace: Pace,
+    child: dict[str, Any],
+) -> None:
     number = 0
     while True:
         job = Job(
@@ -154,19 +171,48 @@ def _live(options: argparse.Namespace, store: Path, body: Callable[[Job], Finish
         )
         finished = body(job)
         ironspan.flush(10.0)
-        _tell(finished)
+        _tell(finished, store)
         if not options.loop:
-            break
+            return
         number += 1
         pace.wait(_PAUSE)
-    _lost()
 
 
-def _tell(finished: Finished) -> None:
+@contextlib.contextmanager
+def _page(store: Path, *, wanted: bool) -> Iterator[None]:
+    """The page in the browser, at the run that has just begun; afterwards until Ctrl-C."""
+    pages: list[subprocess.Popen[bytes]] = []
+
+    def begin() -> None:
+        words = [sys.executable, "-m", "ironspan", "view", "last", "--store", str(store)]
+        pages.append(subprocess.Popen(words))
+
+    # By then the beginning of the run is in the store.
+    timer = threading.Timer(1.0, begin)
+    if wanted:
+        timer.start()
+    try:
+        yield
+        if wanted:
+            timer.join(5.0)
+        for page in pages:
+            page.wait()
+    finally:
+        timer.cancel()
+        for page in pages:
+            page.terminate()
+
+
+def _tell(finished: Finished, store: Path) -> None:
+    sys.stdout.flush()
+    command(
+        ["ironspan", "show", finished.trace_id, "--store", str(store)],
+        columns=shutil.get_terminal_size((118, 24)).columns,
+    )
     if finished.error is not None:
-        print(f"\nThe agents failed: {type(finished.error).__name__}: {finished.error}\n")
+        print(f"\nThe agents failed: {type(finished.error).__name__}: {finished.error}\n", flush=True)
     else:
-        print(f"\n{finished.answer}\n\nThe judge gives it {finished.score}.\n")
+        print(f"\n{finished.answer}\n\nThe judge gives it {finished.score}.\n", flush=True)
 
 
 def _lost() -> None:

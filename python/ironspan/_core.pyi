@@ -40,6 +40,7 @@ __all__ = [
     "_thread_propagation",
     "agent",
     "attach",
+    "command",
     "configure",
     "current",
     "embedding",
@@ -736,6 +737,18 @@ def shutdown(timeout: float | None = None) -> Report:
 
 def stats() -> Stats:
     """Counts of this process, now. Never waits for a destination. See docs/loss.md."""
+
+def command(arguments: list[str], /, *, columns: int | None = None, utc_offset: int = 0) -> int:
+    """Runs the command ``ironspan`` with the process's standard streams, without the interpreter lock.
+
+    Args:
+        arguments: The words, beginning with the program's name.
+        columns: Width of the terminal; not used where standard output is none.
+        utc_offset: What local time is ahead of UTC, in seconds.
+
+    Returns:
+        The exit status: 0 done, 1 nothing found, 2 wrong usage, 3 the store cannot be used.
+    """
 
 def configure(options: dict[str, Any], /) -> None:
     """What ``ironspan.init()`` calls.

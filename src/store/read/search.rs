@@ -288,7 +288,7 @@ fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// The numbers of long texts that a body refers to. What only looks like one costs a lookup.
-pub(in crate::store) fn references(data: &str) -> impl Iterator<Item = i64> + '_ {
+pub(crate) fn references(data: &str) -> impl Iterator<Item = i64> + '_ {
     let lists = ["{\"$text\":[", "{\"$list\":["].into_iter().flat_map(move |mark| data.split(mark).skip(1));
     lists.flat_map(|list| {
         // Pieces that are texts may hold anything, brackets included: those are stepped over. A piece may be a list itself,

@@ -280,7 +280,7 @@ fn assemble(id: String, span: String, stored: Stored, body: &Body, bytes: usize,
     let [instructions, sent, received] = parts.map(|part| part.unwrap_or_else(empty));
     let instructions = as_message(instructions);
     let mut attributes =
-        body.attributes().cloned().map(Value::Object).unwrap_or_else(|| Value::Object(Default::default()));
+        body.attributes().cloned().map_or_else(|| Value::Object(serde_json::Map::default()), Value::Object);
     let mut events: Vec<Value> = body.events().cloned().collect();
     if !whole {
         messages::cut_attributes(&mut attributes);

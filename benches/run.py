@@ -31,6 +31,7 @@ BENCHES = (
     "exit_time",
     "import_cost",
     "not_recorded",
+    "store_cost",
     "frameworks",
     "framework_memory",
     "concurrent_requests",

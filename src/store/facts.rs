@@ -10,8 +10,10 @@ use crate::terminal::text::first_line;
 
 /// Characters kept of names, models and the like.
 const LABEL: usize = 200;
-/// Characters kept of an error's message and of what the root was given and returned.
-const PREVIEW: usize = 300;
+/// Characters kept of an error's message.
+const MESSAGE: usize = 300;
+/// Characters kept of what the root was given and returned: as many as a line of a list shows.
+const PREVIEW: usize = 200;
 
 /// Token counts; `None` where nothing is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,6 +213,6 @@ pub fn name(kind: Kind, name: &str) -> String {
 /// What went wrong, one line.
 #[must_use]
 pub fn error(span: &SpanView<'_>, facts: &Facts<'_>) -> String {
-    let message = first_line(span.status_message(), PREVIEW);
+    let message = first_line(span.status_message(), MESSAGE);
     if message.is_empty() { facts.error_type.unwrap_or("error").to_owned() } else { message }
 }

@@ -40,43 +40,41 @@ impl Row {
         let own_error = error.is_some() && !has_failed_child(place, &span_id)?;
         let name = facts::name(head.kind, span.name());
         let agent = facts.agent(span);
-        let id = place
+        let inserted = place
             .transaction
             .prepare_cached(
                 "INSERT INTO span(trace, span_id, parent_id, name, kind, agent, model, provider, start_ns, duration_ns,
                  status, own_error, error_type, error, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
                  first_chunk_ns, cost, resource)
                  VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)
-                 ON CONFLICT(trace, span_id) DO NOTHING RETURNING id",
+                 ON CONFLICT(trace, span_id) DO NOTHING",
             )?
-            .query_row(
-                params![
-                    place.trace,
-                    span_id,
-                    head.parent_id.map(|id| id.to_string()),
-                    name,
-                    head.kind as u8,
-                    agent,
-                    facts.model(),
-                    facts.provider,
-                    nanoseconds(head.start_unix_nano),
-                    nanoseconds(head.end_unix_nano.saturating_sub(head.start_unix_nano)),
-                    head.outcome as u8,
-                    own_error,
-                    facts.error_type.filter(|_| error.is_some()),
-                    error,
-                    facts.tokens.input,
-                    facts.tokens.output,
-                    facts.tokens.cached,
-                    facts.tokens.reasoning,
-                    facts.first_chunk,
-                    facts.cost,
-                    place.resource,
-                ],
-                |row| row.get(0),
-            )
-            .optional()?;
-        Ok(id.map(|id| Self { id, name, agent, error, own_error }))
+            .execute(params![
+                place.trace,
+                span_id,
+                head.parent_id.map(|id| id.to_string()),
+                name,
+                head.kind as u8,
+                agent,
+                facts.model(),
+                facts.provider,
+                nanoseconds(head.start_unix_nano),
+                nanoseconds(head.end_unix_nano.saturating_sub(head.start_unix_nano)),
+                head.outcome as u8,
+                own_error,
+                facts.error_type.filter(|_| error.is_some()),
+                error,
+                facts.tokens.input,
+                facts.tokens.output,
+                facts.tokens.cached,
+                facts.tokens.reasoning,
+                facts.first_chunk,
+                facts.cost,
+                place.resource,
+            ])?;
+        // RETURNING would cost as much as the row: SQLite collects its rows in a table of their own.
+        let id = place.transaction.last_insert_rowid();
+        Ok((inserted == 1).then_some(Self { id, name, agent, error, own_error }))
     }
 
     /// Whether the span failed.

@@ -65,7 +65,10 @@ def test_a_trace_is_in_the_store(store: Path) -> None:
         ironspan.scope(session="s-1", user="u-1", tags=["prod"]),
         ironspan.workflow("answer", input="What is a span?") as run,
     ):
-        with ironspan.agent("writer"), ironspan.generation("gpt-4o", messages=[{"role": "user", "content": "Hi"}]) as call:
+        with (
+            ironspan.agent("writer"),
+            ironspan.generation("gpt-4o", messages=[{"role": "user", "content": "Hi"}]) as call,
+        ):
             call.usage(input=10, output=4).cost(total=0.5).output("Hello")
         run.output("A step.")
     assert ironspan.flush().pending == 0

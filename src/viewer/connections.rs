@@ -47,9 +47,7 @@ pub(super) async fn accept(listener: TcpListener, routes: Router) {
     // Connections end with the task that accepts them.
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0_u64.. {
-        let stream = if let Ok((stream, _)) = listener.accept().await {
-            stream
-        } else {
+        let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };

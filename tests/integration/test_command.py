@@ -75,6 +75,16 @@ def lines(ran: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
+def whole(store: Path, trace: str) -> dict[str, Any]:
+    """A trace with its texts in place of the places of texts, which follow from the order of rows."""
+    (found,) = lines(ironspan(store, "show", trace, "--json"))
+    spans = found["spans"]
+    names = spans.pop("names")
+    for column in ("name", "agent", "model", "error", "service"):
+        spans[column] = [names[at] if at >= 0 else None for at in spans[column]]
+    return found
+
+
 def test_list_is_a_table_and_json(written):
     store, good, bad = written
     ran = ironspan(store, "list")
@@ -179,7 +189,7 @@ def test_exports_survive_the_way_to_another_store(written, tmp_path):
     assert len(table) == 6
     assert {row["trace_id"] for row in table} == {good, bad}
     assert [row["name"] for row in table if row["trace_id"] == bad] == ["'=cmd\x1b[31m"]
-    before = [lines(ironspan(store, "show", trace, "--json"))[0] for trace in (good, bad)]
+    before = [whole(store, trace) for trace in (good, bad)]
     for form, name in [("jsonl", "a.jsonl"), ("otlp-json", "b.jsonl")]:
         path, copy = tmp_path / name, tmp_path / f"{name}.db"
         ran = ironspan(store, "export", "--format", form, "--output", str(path))
@@ -188,7 +198,7 @@ def test_exports_survive_the_way_to_another_store(written, tmp_path):
         assert ironspan(store, "export", "--format", form, "--output", str(path)).returncode == 3
         assert lines(ironspan(copy, "import", str(path), "--json")) == [{"spans": 6, "new": 6, "left_out": 0}]
         assert lines(ironspan(copy, "import", str(path), "--json")) == [{"spans": 6, "new": 0, "left_out": 0}]
-        after = [lines(ironspan(copy, "show", trace, "--json"))[0] for trace in (good, bad)]
+        after = [whole(copy, trace) for trace in (good, bad)]
         assert after == before
         assert ironspan(copy, "doctor").returncode == 0
     wrong = ironspan(tmp_path / "c.db", "import", "-", answer="{broken")

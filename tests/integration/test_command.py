@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,42 @@ def test_tail_tells_what_ends_and_ctrl_c_ends_it(written, tmp_path):
 def test_importing_ironspan_imports_no_command():
     program = "import sys, ironspan; sys.exit('ironspan.__main__' in sys.modules or 'argparse' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_view_serves_the_page_and_ctrl_c_ends_it(written):
+    store, good, _ = written
+    view = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "ironspan",
+            "view",
+            good[:7],
+            "--no-open",
+            "--json",
+            "--port",
+            "0",
+            "--store",
+            str(store),
+        ],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert view.stdout is not None
+    told = json.loads(view.stdout.readline())
+    page, _, fragment = told["url"].partition("#")
+    assert fragment == f"/t/{good}"
+    with urllib.request.urlopen(f"{page}api/v1/traces/{good[:7]}", timeout=30) as answer:
+        assert json.load(answer)["trace"]["name"] == "answer"
+    view.send_signal(signal.SIGINT)
+    assert view.wait(timeout=30) == -signal.SIGINT
+    view.stdout.close()
+
+
+def test_view_is_for_this_machine_unless_a_token_is_given(written, tmp_path):
+    store, _, _ = written
+    weak = ironspan(store, "view", "--no-open", "--host", "0.0.0.0", "--port", "0", "--token", "short")
+    assert (weak.returncode, weak.stdout) == (2, "")
+    assert "a token needs" in weak.stderr
+    assert ironspan(tmp_path / "none.db", "view", "--no-open").returncode == 3

@@ -22,6 +22,8 @@ __all__ = [
     "RunTable",
     "Span",
     "SpanContext",
+    "_Served",
+    "_StoreReader",
     "__version__",
     "_after_fork_in_parent",
     "_at_exit",
@@ -880,6 +882,25 @@ class RunTable:
 
 #: The runs of this process.
 RUNS: RunTable
+
+@final
+class _StoreReader:
+    """A store that is read, for `ironspan._store`."""
+
+    def __new__(cls, path: str | None, /) -> Self: ...
+    @property
+    def path(self) -> str: ...
+    def ask(self, question: str, parameters: dict[str, str], /) -> str: ...
+    def close(self) -> None: ...
+
+@final
+class _Served:
+    """The page of a store that is served by this process, for `ironspan._view`."""
+
+    def __new__(cls, store: str | None, port: int, /) -> Self: ...
+    @property
+    def url(self) -> str: ...
+    def stop(self) -> None: ...
 
 def _after_fork_in_parent() -> None: ...
 def _at_exit() -> None: ...

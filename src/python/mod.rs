@@ -23,6 +23,8 @@ mod runs;
 mod settings;
 mod shape;
 mod span;
+#[cfg(feature = "local")]
+mod store;
 mod verbs;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -142,6 +144,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(feature = "local")]
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
     runs::init(module)?;
+    #[cfg(feature = "local")]
+    {
+        module.add_class::<store::StoreReader>()?;
+        module.add_class::<store::Page>()?;
+    }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -18,6 +18,8 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use api::answer;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -202,6 +202,10 @@ def test_exports_survive_the_way_to_another_store(written, tmp_path):
         after = [whole(copy, trace) for trace in (good, bad)]
         assert after == before
         assert ironspan(copy, "doctor").returncode == 0
+    page = ironspan(store, "export", f"id:{bad[:8]}", "--format", "html")
+    assert page.stdout.startswith("<!doctype html>")
+    assert "<script" not in page.stdout
+    assert "a page holds one trace, and 2 fit" in ironspan(store, "export", "--format", "html").stderr
     wrong = ironspan(tmp_path / "c.db", "import", "-", answer="{broken")
     assert wrong.returncode == 2
     assert "is no JSON" in wrong.stderr

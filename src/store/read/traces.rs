@@ -246,11 +246,11 @@ impl Json for Facets {
 /// How the window went.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strip {
-    /// Start, traces and traces with errors of each part of the window that has any.
+    /// Start, traces and failed traces of each part of the window that has any.
     pub buckets: Vec<(Time, i64, i64)>,
     /// Traces.
     pub count: i64,
-    /// Traces with errors, recovered ones included.
+    /// Traces that failed; recovered ones did not.
     pub errors: i64,
     /// Nanoseconds: half of the traces took no longer.
     pub p50: Option<i64>,
@@ -410,7 +410,7 @@ impl Reader {
     }
 
     fn strip(&self, connection: &Connection, query: &ListQuery) -> Result<Strip, Trouble> {
-        let mut sql = Sql::new(self, connection, "SELECT t.start_ns, t.end_ns - t.start_ns, t.errors > 0, ")?;
+        let mut sql = Sql::new(self, connection, "SELECT t.start_ns, t.end_ns - t.start_ns, t.status = 1, ")?;
         sql.push("coalesce(t.cost, t.reported_cost) FROM trace t WHERE ?1 IS NOT NULL");
         sql.window("t.start_ns", query.window);
         query.filter.write(Scope::Trace, &mut sql);

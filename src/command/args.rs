@@ -110,7 +110,7 @@ pub(crate) enum Command {
     /// Whether the store and the settings are in order
     #[command(after_help = STATUS)]
     Doctor,
-    /// Traces as a file: JSON lines, CSV, OTLP JSON
+    /// Traces as a file: JSON lines, CSV, OTLP JSON; one as a page
     #[command(after_help = STATUS)]
     Export(Export),
     /// Take traces from OTLP JSON or from `export`; what is there already stays as it is
@@ -217,6 +217,8 @@ pub(crate) enum Format {
     Csv,
     /// OTLP JSON lines, as a collector reads and writes them.
     OtlpJson,
+    /// One trace as a page that needs no server and no script.
+    Html,
 }
 
 #[derive(Debug, Args)]

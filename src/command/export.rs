@@ -1,4 +1,4 @@
-//! `ironspan export`: traces as lines, one span each: JSON with the content, CSV without, OTLP JSON.
+//! `ironspan export`: traces as lines, one span each: JSON with the content, CSV without, OTLP JSON; or one as a page.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -17,12 +17,22 @@ use crate::store::read::span::SpanContent;
 use crate::store::read::traces::{Sort, TraceRow};
 use crate::store::read::{Json, Reader};
 use crate::terminal::format;
+use crate::viewer::export::write_page;
 
 pub(crate) fn run(common: &Common, export: &Export, out: &mut Out<'_>) -> Result<(), Failure> {
     let reader = store::reader(common, out)?;
     let mut query = store::query(&reader, &export.selection)?;
     query.limit = MOST;
     let form = form(export);
+    if form == Format::Html {
+        let fitting = reader.traces(&query, Sort::Start, false)?.traces.len();
+        if fitting > 1 {
+            return Err(Failure::Usage(
+                format!("a page holds one trace, and {fitting} fit"),
+                Some(String::from("name one by the beginning of its id: ironspan export id:8898 --format html")),
+            ));
+        }
+    }
     let mut file = export.output.as_deref().map(|path| open(&out.path(path))).transpose()?;
     let (mut traces, mut spans) = (0_u64, 0_u64);
     loop {
@@ -54,6 +64,7 @@ fn form(export: &Export) -> Format {
     let by_name = export.output.as_deref().and_then(Path::extension).and_then(|extension| {
         match extension.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Format::Csv),
+            "html" | "htm" => Some(Format::Html),
             _ => None,
         }
     });
@@ -89,11 +100,20 @@ fn one(
     out: &mut Out<'_>,
 ) -> Result<u64, Failure> {
     let whole = reader.trace(&trace.id)?;
+    if form == Format::Html {
+        let contents = whole.spans.spans.iter().map(|span| reader.span(&trace.id, &span.id, false));
+        let contents: Vec<SpanContent> = contents.collect::<Result<_, _>>()?;
+        let mut page = String::new();
+        write_page(&whole, &contents, &mut page);
+        sink(page.trim_end(), out)?;
+        return Ok(contents.len() as u64);
+    }
     let mut wire = otlp::Envelopes::default();
     for span in &whole.spans.spans {
         match form {
             Format::Jsonl => sink(&reader.span(&trace.id, &span.id, true)?.to_json(), out)?,
             Format::OtlpJson => wire.add(&reader.span(&trace.id, &span.id, true)?),
+            Format::Html => {}
             Format::Csv => sink(&csv(trace, &reader.span(&trace.id, &span.id, false)?), out)?,
         }
     }

@@ -4,7 +4,7 @@ use super::args::{Common, Errors, Selection, Stats};
 use super::list::{nothing, unsigned};
 use super::output::{Cell, Column, Failure, Out, age, table};
 use super::store;
-use crate::store::read::metrics::By;
+use crate::store::read::metrics::{By, TableRow};
 use crate::terminal::format;
 use crate::terminal::line::Style;
 use crate::terminal::render::ID_DIGITS;
@@ -21,9 +21,10 @@ pub(crate) fn stats(common: &Common, stats: &Stats, out: &mut Out<'_>) -> Result
     if found.rows.is_empty() {
         return Err(Failure::Nothing(nothing_since(&selection)));
     }
-    let shown = &found.rows[..found.rows.len().min(usize::try_from(stats.limit).unwrap_or(usize::MAX))];
+    let limit = usize::try_from(stats.limit).unwrap_or(usize::MAX);
+    let shown: Vec<&TableRow> = found.rows.iter().take(limit).collect();
     if out.json {
-        return shown.iter().try_for_each(|row| out.value(row));
+        return shown.into_iter().try_for_each(|row| out.value(row));
     }
     let title = match by {
         By::Agent => "agent",

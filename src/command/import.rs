@@ -1,7 +1,7 @@
 //! `ironspan import`: spans from OTLP JSON and from our own lines. A span that is there already stays as it is, so the
 //! same file may be imported again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,12 +12,15 @@ use super::otlp::{Incoming, read};
 use super::output::{Failure, Out};
 use super::store;
 use crate::finished::{BatchBuilder, OwnedValue, Resource, SpanHead};
+use crate::ids::{SpanId, TraceId};
 use crate::store::{Access, Database, StoreError, Writer};
 use crate::tape::Tape;
 use crate::terminal::format;
 
 /// Spans of one transaction.
 const PORTION: usize = 1_000;
+/// Spans above one that are looked at for its agent.
+const ABOVE: usize = 1_000;
 /// Bytes of a file.
 const LARGEST: u64 = 2 << 30;
 /// Sentences about what could not be read.
@@ -31,7 +34,7 @@ pub(crate) fn run(common: &Common, import: &Import, out: &mut Out<'_>) -> Result
     let (mut wrong, mut found) = (Vec::new(), 0_usize);
     for path in &import.files {
         let bytes = if path.as_os_str() == "-" { out.read_input()? } else { contents(&out.path(path))? };
-        let mut waiting = Vec::new();
+        let mut incoming = Vec::new();
         // Lines, one document, or several: JSON values with space between them.
         for document in Deserializer::from_slice(&bytes).into_iter::<Value>() {
             let document = document.map_err(|error| {
@@ -41,15 +44,14 @@ pub(crate) fn run(common: &Common, import: &Import, out: &mut Out<'_>) -> Result
                 )
             })?;
             let documents = if let Value::Array(items) = document { items } else { vec![document] };
-            waiting.extend(documents.iter().flat_map(|document| read(document, &mut wrong)));
-            if waiting.len() >= PORTION {
-                found += waiting.len();
-                write(&mut writer, std::mem::take(&mut waiting))?;
-                out.progress(&format!("{} read", format::plural(found as u64, "span")))?;
-            }
+            incoming.extend(documents.iter().flat_map(|document| read(document, &mut wrong)));
         }
-        found += waiting.len();
-        write(&mut writer, waiting)?;
+        name_agents(&mut incoming);
+        for portion in incoming.chunks(PORTION) {
+            write(&mut writer, portion)?;
+            found += portion.len();
+            out.progress(&format!("{} read", format::plural(found as u64, "span")))?;
+        }
     }
     let new = spans(&writer)?.saturating_sub(before);
     for text in wrong.iter().take(TOLD) {
@@ -82,8 +84,32 @@ fn spans(writer: &Writer) -> Result<u64, StoreError> {
     Ok(u64::try_from(count.map_err(|error| database.explain(error))?).unwrap_or(0))
 }
 
-fn write(writer: &mut Writer, incoming: Vec<Incoming>) -> Result<(), StoreError> {
-    let mut by_resource: BTreeMap<String, Vec<Incoming>> = BTreeMap::new();
+/// OTLP does not say which agent a step was for: it is the nearest one above it.
+fn name_agents(spans: &mut [Incoming]) {
+    let places: HashMap<(TraceId, SpanId), usize> =
+        spans.iter().enumerate().map(|(at, span)| ((span.trace, span.id), at)).collect();
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (at, span) in spans.iter().enumerate().filter(|(_, span)| span.agent.is_empty()) {
+        let mut above = Some(span);
+        // Parents may go round in circles.
+        for _ in 0..ABOVE {
+            let Some(step) = above else { break };
+            if !step.agent.is_empty() {
+                found.push((at, step.agent.clone()));
+                break;
+            }
+            above = step.parent.and_then(|parent| spans.get(*places.get(&(step.trace, parent))?));
+        }
+    }
+    for (at, agent) in found {
+        if let Some(span) = spans.get_mut(at) {
+            span.agent = agent;
+        }
+    }
+}
+
+fn write(writer: &mut Writer, incoming: &[Incoming]) -> Result<(), StoreError> {
+    let mut by_resource: BTreeMap<String, Vec<&Incoming>> = BTreeMap::new();
     for span in incoming {
         by_resource.entry(Value::Object(span.resource.clone()).to_string()).or_default().push(span);
     }
@@ -92,7 +118,7 @@ fn write(writer: &mut Writer, incoming: Vec<Incoming>) -> Result<(), StoreError>
         let scope_version = env!("CARGO_PKG_VERSION").to_owned();
         let resource = Resource { attributes, scope_name: String::from("ironspan"), scope_version };
         let mut builder = BatchBuilder::new();
-        for span in &spans {
+        for span in spans {
             add(&mut builder, span);
         }
         let batch = builder.build(Arc::new(resource), None);

@@ -22,6 +22,8 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::io::{BufRead, Write};

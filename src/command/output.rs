@@ -161,6 +161,8 @@ impl<'a> Out<'a> {
     /// Writes a word to standard error.
     pub(crate) fn note(&mut self, text: &str) -> Result<(), Failure> {
         self.clear_progress()?;
+        // On a terminal both streams are one: what was said before stands before.
+        self.around.out.flush()?;
         Ok(writeln!(self.around.err, "{}", escaped(text))?)
     }
 

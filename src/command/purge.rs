@@ -81,7 +81,10 @@ fn report(out: &mut Out<'_>, text: &str, traces: usize, spans: i64, dry: bool) -
 fn chosen(reader: &Reader, filter: &str, older_than: Option<&str>) -> Result<Vec<TraceRow>, Failure> {
     let mut query = ListQuery {
         filter: Filter::parse(filter)?,
-        window: Window::parse(None, older_than, reader.now())?,
+        window: Window::parse(None, older_than, reader.now()).map_err(|_| {
+            let text = older_than.unwrap_or_default();
+            Failure::Usage(format!("--older-than {text}: write 12h, 30d or 8w"), None)
+        })?,
         limit: MOST,
         cursor: None,
     };

@@ -15,23 +15,22 @@ pub(super) struct Ran {
     pub(super) err: String,
 }
 
-/// Runs `ironspan` with these words on the store at `store`; `answer` is what is typed.
-pub(super) fn ironspan(store: &Path, words: &[&str], answer: &str) -> Ran {
+/// Runs `ironspan` with these words on the store at `store`, on a terminal if that has `columns`.
+pub(super) fn ironspan(store: &Path, words: &[&str], columns: Option<u16>) -> Ran {
     let mut arguments = vec![String::from("ironspan")];
     arguments.extend(words.iter().map(|&word| word.to_owned()));
     arguments.extend([String::from("--store"), store.to_str().unwrap().to_owned()]);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut input = answer.as_bytes();
     let environment = MapEnvironment::default();
     let status = run(
         arguments,
         Surroundings {
             environment: &environment,
             folder: store.parent().unwrap().to_owned(),
-            input: Some(&mut input),
+            input: None,
             out: &mut out,
             err: &mut err,
-            columns: None,
+            columns,
             shows_progress: false,
             utc_offset: 0,
         },

@@ -196,7 +196,7 @@ fn write_value(value: &Value, out: &mut String) {
 }
 
 /// A page without any script: a folded entry for each span, as deep as it stands in the tree.
-fn write_page(trace: &Trace, spans: &[SpanContent], out: &mut String) {
+pub(crate) fn write_page(trace: &Trace, spans: &[SpanContent], out: &mut String) {
     let title = escaped(&trace.row.name);
     out.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     out.push_str(

@@ -10,7 +10,7 @@
 mod api;
 mod assets;
 mod connections;
-mod export;
+pub(crate) mod export;
 mod guard;
 mod live;
 mod pool;

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def ironspan(store: Path, *words: str, answer: str = "", **more: str) -> subproc
 def lines(ran: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     assert ran.returncode == 0, ran.stderr
     return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def whole(store: Path, trace: str) -> dict[str, Any]:
+    """A trace with its texts in place of the places of texts, which follow from the order of rows."""
+    (found,) = lines(ironspan(store, "show", trace, "--json"))
+    spans = found["spans"]
+    names = spans.pop("names")
+    for column in ("name", "agent", "model", "error", "service"):
+        spans[column] = [names[at] if at >= 0 else None for at in spans[column]]
+    return found
 
 
 def test_list_is_a_table_and_json(written):
@@ -179,7 +190,7 @@ def test_exports_survive_the_way_to_another_store(written, tmp_path):
     assert len(table) == 6
     assert {row["trace_id"] for row in table} == {good, bad}
     assert [row["name"] for row in table if row["trace_id"] == bad] == ["'=cmd\x1b[31m"]
-    before = [lines(ironspan(store, "show", trace, "--json"))[0] for trace in (good, bad)]
+    before = [whole(store, trace) for trace in (good, bad)]
     for form, name in [("jsonl", "a.jsonl"), ("otlp-json", "b.jsonl")]:
         path, copy = tmp_path / name, tmp_path / f"{name}.db"
         ran = ironspan(store, "export", "--format", form, "--output", str(path))
@@ -188,9 +199,13 @@ def test_exports_survive_the_way_to_another_store(written, tmp_path):
         assert ironspan(store, "export", "--format", form, "--output", str(path)).returncode == 3
         assert lines(ironspan(copy, "import", str(path), "--json")) == [{"spans": 6, "new": 6, "left_out": 0}]
         assert lines(ironspan(copy, "import", str(path), "--json")) == [{"spans": 6, "new": 0, "left_out": 0}]
-        after = [lines(ironspan(copy, "show", trace, "--json"))[0] for trace in (good, bad)]
+        after = [whole(copy, trace) for trace in (good, bad)]
         assert after == before
         assert ironspan(copy, "doctor").returncode == 0
+    page = ironspan(store, "export", f"id:{bad[:8]}", "--format", "html")
+    assert page.stdout.startswith("<!doctype html>")
+    assert "<script" not in page.stdout
+    assert "a page holds one trace, and 2 fit" in ironspan(store, "export", "--format", "html").stderr
     wrong = ironspan(tmp_path / "c.db", "import", "-", answer="{broken")
     assert wrong.returncode == 2
     assert "is no JSON" in wrong.stderr
@@ -301,3 +316,42 @@ def test_tail_tells_what_ends_and_ctrl_c_ends_it(written, tmp_path):
 def test_importing_ironspan_imports_no_command():
     program = "import sys, ironspan; sys.exit('ironspan.__main__' in sys.modules or 'argparse' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_view_serves_the_page_and_ctrl_c_ends_it(written):
+    store, good, _ = written
+    view = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "ironspan",
+            "view",
+            good[:7],
+            "--no-open",
+            "--json",
+            "--port",
+            "0",
+            "--store",
+            str(store),
+        ],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert view.stdout is not None
+    told = json.loads(view.stdout.readline())
+    page, _, fragment = told["url"].partition("#")
+    assert fragment == f"/t/{good}"
+    with urllib.request.urlopen(f"{page}api/v1/traces/{good[:7]}", timeout=30) as answer:
+        assert json.load(answer)["trace"]["name"] == "answer"
+    view.send_signal(signal.SIGINT)
+    assert view.wait(timeout=30) == -signal.SIGINT
+    view.stdout.close()
+
+
+def test_view_is_for_this_machine_unless_a_token_is_given(written, tmp_path):
+    store, _, _ = written
+    weak = ironspan(store, "view", "--no-open", "--host", "0.0.0.0", "--port", "0", "--token", "short")
+    assert (weak.returncode, weak.stdout) == (2, "")
+    assert "a token needs" in weak.stderr
+    assert ironspan(tmp_path / "none.db", "view", "--no-open").returncode == 3

@@ -34,9 +34,13 @@ class _Failed(Exception):
 class RateLimitError(Exception):
     """As providers name it."""
 
+    __module__ = "anthropic"
+
 
 class OperationalError(Exception):
     """As databases name it."""
+
+    __module__ = "sqlite3"
 
 
 class _Trace:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import clean_environment
-from tests.viewer.serving import UI, Served
+from tests.viewer.serving import Served
 from tests.viewer.traces import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -379,30 +379,3 @@ def test_colours_can_be_chosen_and_are_remembered(page: Any, served: Served) -> 
     assert dark != "rgb(255, 255, 255)"
     page.reload()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
-
-
-def test_the_first_page_is_small() -> None:
-    """What the list of traces loads, compressed: with charts it may be no more than 120 KB."""
-    import gzip
-
-    sizes = {
-        path.name: len(gzip.compress(path.read_bytes()))
-        for path in UI.rglob("*")
-        if path.suffix in {".js", ".css", ".html"}
-    }
-    assert sum(sizes.values()) < 120_000, sizes
-
-
-def test_vendored_files_are_those_of_the_readme() -> None:
-    import hashlib
-    import re
-
-    vendor = UI / "vendor"
-    listed = dict(
-        reversed(line.split())
-        for line in (vendor / "README").read_text().splitlines()
-        if re.match(r"[0-9a-f]{64}  ", line)
-    )
-    assert {"preact-htm-signals.js", "uplot.js", "uplot.css"} <= set(listed)
-    for name, digest in listed.items():
-        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest, name

@@ -18,6 +18,8 @@ const ROW = 54;
 const ROW_NARROW = 92;
 /** Figures over the window are asked for again this long after the last event. */
 const SETTLE_MS = 2000;
+/** So many of the newest are looked at when the stream begins. */
+const MISSED = 20;
 /** @type {[string, string][]} */
 const RANGES = [["15m", "Last 15 minutes"], ["1h", "Last hour"], ["6h", "Last 6 hours"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"], ["all", "All time"]];
 const DEFAULT_RANGE = "24h";
@@ -121,14 +123,20 @@ export default function Traces() {
       }, SETTLE_MS);
     };
     if (until) return undefined;
+    /** One change of the page per frame however many events come. @param {TraceRow[]} list */
+    const take = (list) => {
+      for (const row of list) came.set(row.id, row);
+      if (came.size && !frame) frame = requestAnimationFrame(apply);
+    };
+    const control = new AbortController();
     const stop = live({ q }, (event, row) => {
-      if (event !== "trace") return;
-      came.set(row.id, row);
-      // One change of the page per frame however many events come.
-      if (!frame) frame = requestAnimationFrame(apply);
+      if (event === "trace") take([row]);
+      // What came between the list and the beginning of the stream is in neither.
+      else if (event === "hello" && sort === "start") get("/traces", { ...ask, sort: "start", limit: MISSED }, control.signal).then((answer) => take(answer.traces), () => {});
     }, (state) => (stream.value = state));
     const tick = setInterval(() => setClock((n) => n + 1), 10_000);
     return () => {
+      control.abort();
       stop();
       clearTimeout(timer);
       cancelAnimationFrame(frame);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -58,10 +59,14 @@ def record(store: Path, *sets: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def viewing(store: Path) -> Iterator[str]:
-    """`ironspan view` on a store; the URL that it prints, without what follows the path."""
+    """`ironspan view` on a store; the URL that it prints, without what follows the path.
+
+    The page is the one in the wheel, unless IRONSPAN_UI_DIR names a folder that is being worked on.
+    """
+    folder = {name: os.environ[name] for name in ("IRONSPAN_UI_DIR",) if name in os.environ}
     command = [sys.executable, "-m", "ironspan", "view", "--no-open", "--port", "0", "--store", str(store)]
     with subprocess.Popen(
-        command, cwd=store.parent, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=store.parent, env=clean_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             assert process.stdout is not None

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.processes import clean_environment
 
-__all__ = ["UI", "Served", "record", "viewing"]
+__all__ = ["UI", "Served", "empty", "record", "viewing"]
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = ROOT / "src" / "viewer" / "ui"
@@ -57,6 +57,13 @@ def record(store: Path, *sets: str) -> dict[str, Any]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
+def empty(store: Path) -> None:
+    """Delete all traces of a store."""
+    command = [sys.executable, "-m", "ironspan", "purge", "--all", "--yes", "--store", str(store)]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @contextlib.contextmanager
 def viewing(store: Path) -> Iterator[str]:
     """`ironspan view` on a store; the URL that it prints, without what follows the path.
@@ -66,7 +73,12 @@ def viewing(store: Path) -> Iterator[str]:
     folder = {name: os.environ[name] for name in ("IRONSPAN_UI_DIR",) if name in os.environ}
     command = [sys.executable, "-m", "ironspan", "view", "--no-open", "--port", "0", "--store", str(store)]
     with subprocess.Popen(
-        command, cwd=store.parent, env=clean_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=store.parent,
+        env=clean_environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

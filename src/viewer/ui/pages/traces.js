@@ -184,7 +184,8 @@ export default function Traces() {
     return () => narrowScreen.removeEventListener("change", change);
   }, []);
 
-  const longest = useMemo(() => rows.reduce((most, r) => Math.max(most, r.duration ?? 0), 1), [rows]);
+  // One trace of half an hour would make all other bars a dot.
+  const longest = useMemo(() => facts?.strip?.p95 ?? rows.reduce((most, r) => Math.max(most, r.duration ?? 0), 1), [rows, facts]);
   const blank = !loading && !error && !rows.length;
   const empty = blank && !q && store.value?.traces === 0;
 
@@ -197,7 +198,7 @@ export default function Traces() {
       ${facts?.facets && html`<${Facets} facets=${facts.facets} q=${q} />`}
       ${chosen.size > 0 && html`<button class="btn primary" disabled=${chosen.size !== 2} onClick=${() => go(href(["compare"], { a: [...chosen][0], b: [...chosen][1] }))}>Compare ${chosen.size} of 2</button>`}
     </div>`}
-    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
+    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} failed=${facts.facets ? facts.facets.status?.find((/** @type {[string, number]} */ [s]) => s === "error")?.[1] ?? 0 : null} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
     ${error && error.status !== 400 && html`<${Problem} error=${error} retry=${() => load(new AbortController().signal)} />`}
     ${empty ? html`<div class="page"><${FirstUse} path=${store.value?.path} /></div>`
       : blank ? html`<${Empty} title="No trace fits"><p>${q ? "Nothing in this window fits the filter." : "Nothing was recorded in this window."}</p>
@@ -264,7 +265,7 @@ function TraceLine({ row, longest, active, chosen, now, onToggle, onOpen }) {
       onOpen();
     }}>${row.name}</a>
     <div class="c-agents clip muted" title=${row.agents.join(", ")}>${row.agents.slice(0, 4).join(" ")}${row.agents.length > 4 ? ` +${row.agents.length - 4}` : ""}</div>
-    <div class="c-duration num"><span class="dur-bar" aria-hidden="true"><i style=${{ width: `${Math.max(2, ((row.duration ?? 0) / longest) * 100)}%` }} class=${row.status === "error" ? "bad" : row.status === "running" ? "run" : ""}></i></span>${duration(row.duration)}${row.status === "running" ? "…" : ""}</div>
+    <div class="c-duration num"><span class="dur-bar" aria-hidden="true"><i style=${{ width: `${Math.max(2, Math.min(100, ((row.duration ?? 0) / longest) * 100))}%` }} class=${row.status === "error" ? "bad" : row.status === "running" ? "run" : ""}></i></span>${duration(row.duration)}${row.status === "running" ? "…" : ""}</div>
     <div class="c-cost num" title=${unpriced ? `${row.unpriced} calls without a known price` : ""}>${row.cost === null && !row.unpriced ? html`<span class="muted">–</span>` : money(row.cost)}${unpriced ? "+" : ""}</div>
     <div class="c-tokens num">${short(tokens)}</div>
     <div class="c-errors"><${ErrorBadge} errors=${row.errors} status=${row.status} /></div>

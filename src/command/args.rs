@@ -289,7 +289,7 @@ pub(crate) fn protect_negations(arguments: Vec<String>) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failing test may panic")]
+#[allow(clippy::panic, clippy::unwrap_used, reason = "a failing test may panic")]
 mod tests {
     use clap::CommandFactory as _;
 

@@ -66,6 +66,10 @@ fn wire(span: &SpanContent) -> Value {
             "attributes": pairs(link.get("attributes").and_then(Value::as_object)),
         })
     });
+    let status = match &span.error {
+        Some(error) => json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()}),
+        None => json!({}),
+    };
     let mut wire = json!({
         "traceId": span.trace,
         "spanId": span.id,
@@ -76,13 +80,10 @@ fn wire(span: &SpanContent) -> Value {
         "attributes": pairs(Some(&attributes)),
         "events": events.collect::<Vec<_>>(),
         "links": links.collect::<Vec<_>>(),
-        "status": {},
+        "status": status,
     });
-    if let Some(parent) = &span.parent {
-        wire["parentSpanId"] = parent.as_str().into();
-    }
-    if let Some(error) = &span.error {
-        wire["status"] = json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()});
+    if let (Some(parent), Some(wire)) = (&span.parent, wire.as_object_mut()) {
+        wire.insert(String::from("parentSpanId"), parent.as_str().into());
     }
     wire
 }

@@ -1,6 +1,6 @@
 //! Commands by what they print.
 
-#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failing test may panic")]
 
 use std::path::PathBuf;
 

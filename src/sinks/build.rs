@@ -25,11 +25,11 @@ pub fn from_config(
     let worker = OtlpWorker::new(ledger);
     // All queues together stay below the budget with room for what is being encoded, and one destination that hangs
     // cannot take the share of another.
-    let mut count = config.destinations.len();
     #[cfg(feature = "local")]
-    {
-        count += usize::from(config.store.is_some());
-    }
+    let store = usize::from(config.store.is_some());
+    #[cfg(not(feature = "local"))]
+    let store = 0;
+    let count = config.destinations.len() + store;
     let share = config.limits.buffer_bytes / 8 * 7 / count.max(1);
     let mut built: Vec<Built> = Vec::new();
     #[cfg(feature = "local")]

@@ -84,11 +84,7 @@ impl Row {
 
     /// The parent of a failed span did not fail of itself. Mostly it ends later; where it has ended before, by another
     /// process or out of order, its row is put right. Returns the agent whose error that was.
-    pub(super) fn relieve_parent(
-        &self,
-        place: &Place<'_, '_>,
-        span: &SpanView<'_>,
-    ) -> rusqlite::Result<Option<String>> {
+    pub(super) fn relieve_parent(place: &Place<'_, '_>, span: &SpanView<'_>) -> rusqlite::Result<Option<String>> {
         let Some(parent) = span.head().parent_id else { return Ok(None) };
         place
             .transaction

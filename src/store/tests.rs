@@ -99,7 +99,9 @@ fn an_error_counts_where_it_began_in_whatever_order_spans_come() {
             if together {
                 stage.write(&[order[0].clone(), order[1].clone()]);
             } else {
-                order.iter().for_each(|&made| stage.write(std::slice::from_ref(made)));
+                for made in order {
+                    stage.write(std::slice::from_ref(made));
+                }
             }
             assert_eq!(stage.rows("SELECT span_id FROM span WHERE own_error = 1"), ["0000000000000002"]);
             assert_eq!(stage.rows("SELECT errors FROM trace UNION ALL SELECT errors FROM trace_agent"), ["1", "1"]);

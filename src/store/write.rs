@@ -145,7 +145,7 @@ impl Writer {
                 let sum = sums.entry(trace).or_default();
                 sum.add(&span, &facts, &row);
                 if row.failed() {
-                    sum.take_back(row.relieve_parent(&place, &span)?);
+                    sum.take_back(Row::relieve_parent(&place, &span)?);
                 }
             }
             for (trace, sum) in sums {

@@ -131,7 +131,11 @@ fn table(reader: &Reader, ask: &Ask) -> Result<String, Failure> {
 /// # Errors
 ///
 /// A sentence: there is no such question, a parameter makes no sense, or the store cannot be read.
-pub fn answer(reader: &Reader, path: &str, parameters: HashMap<String, String>) -> Result<String, String> {
+pub fn answer(
+    reader: &Reader,
+    path: &str,
+    parameters: impl IntoIterator<Item = (String, String)>,
+) -> Result<String, String> {
     let asked: Vec<&str> = path.trim_matches('/').split('/').collect();
     for (pattern, question) in QUESTIONS {
         let parts: Vec<&str> = pattern.trim_start_matches("/api/v1/").split('/').collect();
@@ -141,7 +145,7 @@ pub fn answer(reader: &Reader, path: &str, parameters: HashMap<String, String>) 
             continue;
         }
         let named = parts.iter().zip(&asked).filter_map(|(part, given)| Some((variable(part)?, (*given).to_owned())));
-        let ask = Ask { path: named.collect(), query: parameters };
+        let ask = Ask { path: named.collect(), query: parameters.into_iter().collect() };
         return question(reader, &ask).map_err(|failure| failure.sentence());
     }
     Err(format!("there is no question {path}"))

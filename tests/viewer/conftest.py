@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.viewer.serving import UI, Served, record, viewing
+from tests.viewer.serving import UI, Served, empty, record, viewing
 
 # As the server sends it; here so that the page's files can be tried without one.
 POLICY = (
@@ -46,9 +46,10 @@ def served_big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def served_empty(tmp_path: Path) -> Iterator[Served]:
-    """A store that exists and holds nothing."""
+    """A store that exists and holds nothing any more. Asked for before `page`, so that the page is closed first."""
     store = tmp_path / "traces.db"
-    record(store)
+    record(store, "failed")
+    empty(store)
     with viewing(store) as url:
         yield Served(url, store)
 

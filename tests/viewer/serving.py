@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from tests.support.processes import clean_environment
 
-__all__ = ["UI", "Served", "record", "viewing"]
+__all__ = ["UI", "Served", "empty", "record", "viewing"]
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = ROOT / "src" / "viewer" / "ui"
@@ -56,12 +57,28 @@ def record(store: Path, *sets: str) -> dict[str, Any]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
+def empty(store: Path) -> None:
+    """Delete all traces of a store."""
+    command = [sys.executable, "-m", "ironspan", "purge", "--all", "--yes", "--store", str(store)]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @contextlib.contextmanager
 def viewing(store: Path) -> Iterator[str]:
-    """`ironspan view` on a store; the URL that it prints, without what follows the path."""
+    """`ironspan view` on a store; the URL that it prints, without what follows the path.
+
+    The page is the one in the wheel, unless IRONSPAN_UI_DIR names a folder that is being worked on.
+    """
+    folder = {name: os.environ[name] for name in ("IRONSPAN_UI_DIR",) if name in os.environ}
     command = [sys.executable, "-m", "ironspan", "view", "--no-open", "--port", "0", "--store", str(store)]
     with subprocess.Popen(
-        command, cwd=store.parent, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=store.parent,
+        env=clean_environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

@@ -55,7 +55,7 @@ function middle(a, b) {
 /** Lines of two texts; each line keeps the words that differ.
  * @param {string} a @param {string} b @returns {{type: "same"|"gone"|"new", words: Piece[]}[]} */
 export function diffLines(a, b) {
-  const lines = diffLists(a.split("\n"), b.split("\n"));
+  const lines = diffLists(a ? a.split("\n") : [], b ? b.split("\n") : []);
   /** @type {{type: "same"|"gone"|"new", words: Piece[]}[]} */
   const rows = [];
   for (let k = 0; k < lines.length; ) {

@@ -162,6 +162,8 @@ window.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   const typing = target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
   if (typing && event.key !== "Escape") return;
+  // An open dialog has the keys.
+  if (document.querySelector("dialog[open]")) return;
   // Enter and space belong to what has the focus.
   if ((event.key === "Enter" || event.key === " ") && target.matches("button, a, summary, [role=button]")) return;
   const key = prefix ? `${prefix} ${event.key}` : event.key;

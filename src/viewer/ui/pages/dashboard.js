@@ -25,7 +25,7 @@ const logScale = remembered("log-scale", false);
 
 export default function Dashboard() {
   const { since = "24h", until = "", by = "none", q = "" } = route.value.query;
-  const [data, setData] = useState(/** @type {Record<string, Series>|null} */ (null));
+  const [data, setData] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   const [again, setAgain] = useState(0);
   const custom = /^\d+$/.test(since);
@@ -37,7 +37,7 @@ export default function Dashboard() {
     const control = new AbortController();
     Promise.all(METRICS.map((metric) => get("/metrics/series", { metric, by, since, until, step, q }, control.signal))).then(
       (answers) => {
-        setData(Object.fromEntries(METRICS.map((metric, k) => [metric, answers[k]])));
+        setData({ at: Date.now(), ...Object.fromEntries(METRICS.map((metric, k) => [metric, answers[k]])) });
         setError(null);
       },
       (problem) => !control.signal.aborted && setError(problem),
@@ -49,7 +49,7 @@ export default function Dashboard() {
     return () => clearInterval(timer);
   }, [until]);
 
-  const charts = data ? chartsOf(data, by, seconds) : [];
+  const charts = data ? chartsOf(data, by, until ? toMs(until) : data.at) : [];
   const point = (/** @type {number[]} */ times, /** @type {number} */ k, /** @type {string} */ sort) => {
     const from = times[k];
     go(href(["traces"], { q, since: toNs(from), until: toNs(from + /** @type {Record<string, Series>} */ (data).count.step / 1e6), sort }));
@@ -85,10 +85,11 @@ function column(series, n, key, value, zero) {
   return out;
 }
 
-/** @param {Record<string, Series>} data @param {string} by @param {number} seconds */
-function chartsOf(data, by, seconds) {
+/** @param {Record<string, Series>} data @param {string} by @param {number} endMs */
+function chartsOf(data, by, endMs) {
   const { step, start } = data.count;
-  const n = Math.max(1, Math.ceil((seconds * 1e9) / step));
+  // Buckets begin at multiples of the step, so the first may begin before the window.
+  const n = Math.max(1, Math.ceil(((endMs - toMs(start)) * 1e6) / step));
   const times = Array.from({ length: n }, (_, k) => toMs(start) + (k * step) / 1e6);
   const per = step / 60e9;
   const all = by === "none" ? [data.count.series[0]?.key ?? ""] : keysOf(data.count);

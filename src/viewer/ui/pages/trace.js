@@ -72,7 +72,7 @@ export default function Trace() {
         timer = 0;
       }, wait + size * AGAIN_MS_PER_SPAN);
     };
-    const stop = live({ q: `id:${id}` }, (event) => event !== "hello" && again(AGAIN_MS), (state) => (stream.value = state));
+    const stop = live({ q: `id:${id}` }, (event) => again(event === "hello" ? 0 : AGAIN_MS), (state) => (stream.value = state));
     const tick = setInterval(() => again(0), TICK_MS);
     return () => {
       control.abort();

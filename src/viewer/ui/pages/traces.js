@@ -18,6 +18,8 @@ const ROW = 54;
 const ROW_NARROW = 92;
 /** Figures over the window are asked for again this long after the last event. */
 const SETTLE_MS = 2000;
+/** So many of the newest are looked at when the stream begins. */
+const MISSED = 20;
 /** @type {[string, string][]} */
 const RANGES = [["15m", "Last 15 minutes"], ["1h", "Last hour"], ["6h", "Last 6 hours"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"], ["all", "All time"]];
 const DEFAULT_RANGE = "24h";
@@ -121,14 +123,20 @@ export default function Traces() {
       }, SETTLE_MS);
     };
     if (until) return undefined;
+    /** One change of the page per frame however many events come. @param {TraceRow[]} list */
+    const take = (list) => {
+      for (const row of list) came.set(row.id, row);
+      if (came.size && !frame) frame = requestAnimationFrame(apply);
+    };
+    const control = new AbortController();
     const stop = live({ q }, (event, row) => {
-      if (event !== "trace") return;
-      came.set(row.id, row);
-      // One change of the page per frame however many events come.
-      if (!frame) frame = requestAnimationFrame(apply);
+      if (event === "trace") take([row]);
+      // What came between the list and the beginning of the stream is in neither.
+      else if (event === "hello" && sort === "start") get("/traces", { ...ask, sort: "start", limit: MISSED }, control.signal).then((answer) => take(answer.traces), () => {});
     }, (state) => (stream.value = state));
     const tick = setInterval(() => setClock((n) => n + 1), 10_000);
     return () => {
+      control.abort();
       stop();
       clearTimeout(timer);
       cancelAnimationFrame(frame);
@@ -176,7 +184,8 @@ export default function Traces() {
     return () => narrowScreen.removeEventListener("change", change);
   }, []);
 
-  const longest = useMemo(() => rows.reduce((most, r) => Math.max(most, r.duration ?? 0), 1), [rows]);
+  // One trace of half an hour would make all other bars a dot.
+  const longest = useMemo(() => facts?.strip?.p95 ?? rows.reduce((most, r) => Math.max(most, r.duration ?? 0), 1), [rows, facts]);
   const blank = !loading && !error && !rows.length;
   const empty = blank && !q && store.value?.traces === 0;
 
@@ -189,7 +198,7 @@ export default function Traces() {
       ${facts?.facets && html`<${Facets} facets=${facts.facets} q=${q} />`}
       ${chosen.size > 0 && html`<button class="btn primary" disabled=${chosen.size !== 2} onClick=${() => go(href(["compare"], { a: [...chosen][0], b: [...chosen][1] }))}>Compare ${chosen.size} of 2</button>`}
     </div>`}
-    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
+    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} failed=${facts.facets ? facts.facets.status?.find((/** @type {[string, number]} */ [s]) => s === "error")?.[1] ?? 0 : null} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
     ${error && error.status !== 400 && html`<${Problem} error=${error} retry=${() => load(new AbortController().signal)} />`}
     ${empty ? html`<div class="page"><${FirstUse} path=${store.value?.path} /></div>`
       : blank ? html`<${Empty} title="No trace fits"><p>${q ? "Nothing in this window fits the filter." : "Nothing was recorded in this window."}</p>
@@ -256,7 +265,7 @@ function TraceLine({ row, longest, active, chosen, now, onToggle, onOpen }) {
       onOpen();
     }}>${row.name}</a>
     <div class="c-agents clip muted" title=${row.agents.join(", ")}>${row.agents.slice(0, 4).join(" ")}${row.agents.length > 4 ? ` +${row.agents.length - 4}` : ""}</div>
-    <div class="c-duration num"><span class="dur-bar" aria-hidden="true"><i style=${{ width: `${Math.max(2, ((row.duration ?? 0) / longest) * 100)}%` }} class=${row.status === "error" ? "bad" : row.status === "running" ? "run" : ""}></i></span>${duration(row.duration)}${row.status === "running" ? "…" : ""}</div>
+    <div class="c-duration num"><span class="dur-bar" aria-hidden="true"><i style=${{ width: `${Math.max(2, Math.min(100, ((row.duration ?? 0) / longest) * 100))}%` }} class=${row.status === "error" ? "bad" : row.status === "running" ? "run" : ""}></i></span>${duration(row.duration)}${row.status === "running" ? "…" : ""}</div>
     <div class="c-cost num" title=${unpriced ? `${row.unpriced} calls without a known price` : ""}>${row.cost === null && !row.unpriced ? html`<span class="muted">–</span>` : money(row.cost)}${unpriced ? "+" : ""}</div>
     <div class="c-tokens num">${short(tokens)}</div>
     <div class="c-errors"><${ErrorBadge} errors=${row.errors} status=${row.status} /></div>

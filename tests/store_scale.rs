@@ -13,7 +13,7 @@
     reason = "a measurement: prints, and may panic"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ironspan::store::maintain::{Limits, Maintainer, Step};
@@ -63,7 +63,8 @@ fn time(what: &str, question: impl Fn() -> String) {
     println!("{what:44} {:>10.2} ms {bytes:>10} B", best.as_secs_f64() * 1e3);
 }
 
-fn ask(path: &PathBuf, now: i64, title: &str) {
+#[allow(clippy::too_many_lines, reason = "one line for each question")]
+fn ask(path: &Path, now: i64, title: &str) {
     println!("-- {title}");
     let reader = Reader::open(path).unwrap();
     let over = |length: i64, filter: &str| ListQuery {
@@ -125,6 +126,7 @@ fn ask(path: &PathBuf, now: i64, title: &str) {
     time("status", || json(reader.status().map(|status| Box::new(status) as _)));
 }
 
+#[allow(clippy::too_many_lines, reason = "a store has many columns")]
 fn make(path: &Path, spans: u64, now: i64) {
     let database = Database::open(path, Access::Write).unwrap();
     let connection = &database.connection;

@@ -296,7 +296,7 @@ impl Reader {
                 let tools = "SELECT s.agent, s.name, sum(s.spans), sum(s.errors), sum(s.duration_ns) FROM rollup s";
                 rolled(query, tools, " AND s.kind = 7").each(connection, |row| building.calls(row, true))?;
                 let models = "SELECT s.agent, s.model, sum(s.spans), sum(s.input_tokens + s.output_tokens), \
-                    sum(s.cost), sum(s.input_tokens + s.output_tokens) FROM rollup s";
+                    nullif(sum(s.cost), 0.0), sum(s.input_tokens + s.output_tokens) FROM rollup s";
                 rolled(query, models, &are_calls).each(connection, |row| building.models(row))?;
             }
             Ok(building.finish())

@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rusqlite::{Connection, Row};
+
 use super::filter_sql::Scope;
 use super::json::{Json, object};
+use super::metrics::{BUCKET, By};
 use super::page::ListQuery;
 use super::sql::Sql;
 use super::trace::{Skeleton, SpanEntry, Trace};
@@ -161,6 +164,31 @@ impl Building {
         }
     }
 
+    /// A row of caller, called, calls, errors and nanoseconds.
+    fn calls(&mut self, row: &Row<'_>, to_tool: bool) -> rusqlite::Result<()> {
+        self.call(&Call {
+            from: row.get_ref(0)?.as_str().unwrap_or_default(),
+            to: row.get_ref(1)?.as_str().unwrap_or_default(),
+            to_tool,
+            handoff: false,
+            calls: row.get(2)?,
+            errors: row.get(3)?,
+            duration: row.get(4)?,
+            span: None,
+        });
+        Ok(())
+    }
+
+    /// A row of agent, model, calls, tokens, USD and whether any tokens are known.
+    fn models(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let tokens: i64 = row.get(3)?;
+        let known = row.get::<_, i64>(5)? > 0;
+        let agent = row.get_ref(0)?.as_str().unwrap_or_default();
+        let model = row.get_ref(1)?.as_str().unwrap_or_default();
+        self.model(agent, model, row.get(2)?, known.then_some(tokens), row.get(4)?);
+        Ok(())
+    }
+
     fn finish(self) -> Graph {
         let nodes = self.nodes.into_values().map(|(mut node, models)| {
             node.models = models.into_iter().collect();
@@ -244,64 +272,62 @@ impl Reader {
     pub fn graph(&self, query: &ListQuery) -> Result<Graph, ReadError> {
         self.ask(|connection| {
             let mut building = Building::default();
-            let statement = |select: &str, which: &str, group: &str| -> Result<Sql, Trouble> {
-                let mut sql = Sql::new(self, connection, select)?;
-                sql.push(if query.filter.is_empty() { "" } else { " JOIN trace t ON t.id = s.trace" });
-                sql.push(" WHERE ?1 IS NOT NULL").push(which).window("s.start_ns", query.window);
-                query.filter.write(Scope::Span, &mut sql);
-                sql.push(" GROUP BY ").push(group);
-                Ok(sql)
-            };
-            let calls = [
-                (
-                    false,
-                    statement(
-                        "SELECT coalesce(p.agent, ''), CASE WHEN s.agent = '' THEN s.name ELSE s.agent END, count(*), \
-                         sum(s.status = 1), sum(s.duration_ns) FROM span s \
-                         LEFT JOIN span p ON p.trace = s.trace AND p.span_id = s.parent_id",
-                        " AND s.kind = 2",
-                        "1, 2",
-                    )?,
-                ),
-                (
-                    true,
-                    statement(
-                        "SELECT s.agent, s.name, count(*), sum(s.status = 1), sum(s.duration_ns) FROM span s",
-                        " AND s.kind = 7",
-                        "1, 2",
-                    )?,
-                ),
-            ];
-            for (to_tool, sql) in calls {
-                sql.each(connection, |row| {
-                    building.call(&Call {
-                        from: row.get_ref(0)?.as_str().unwrap_or_default(),
-                        to: row.get_ref(1)?.as_str().unwrap_or_default(),
-                        to_tool,
-                        handoff: false,
-                        calls: row.get(2)?,
-                        errors: row.get(3)?,
-                        duration: row.get(4)?,
-                        span: None,
-                    });
-                    Ok(())
-                })?;
-            }
-            let models = statement(
+            // The parent of every agent's span has to be looked up; a narrow index finds those spans.
+            let agents = "SELECT coalesce(p.agent, ''), CASE WHEN s.agent = '' THEN s.name ELSE s.agent END, count(*), \
+                sum(s.status = 1), sum(s.duration_ns) FROM span s INDEXED BY span_figures \
+                LEFT JOIN span p ON p.trace = s.trace AND p.span_id = s.parent_id";
+            self.spans_of(connection, query, agents, " AND s.kind = 2", None)?
+                .each(connection, |row| building.calls(row, false))?;
+            // Tools and models are in the roll-ups of a large window; then only later spans are read.
+            let watermark = Self::watermark(connection, query, By::Agent)?;
+            let from = if watermark.is_some() { "NOT INDEXED" } else { "INDEXED BY span_figures" };
+            let tools =
+                format!("SELECT s.agent, s.name, count(*), sum(s.status = 1), sum(s.duration_ns) FROM span s {from}");
+            let models = format!(
                 "SELECT s.agent, s.model, count(*), sum(coalesce(s.input_tokens, 0) + coalesce(s.output_tokens, 0)), \
-                 sum(s.cost), count(s.input_tokens) + count(s.output_tokens) FROM span s",
-                &format!(" AND s.kind IN {MODEL_CALLS}"),
-                "1, 2",
-            )?;
-            models.each(connection, |row| {
-                let tokens: i64 = row.get(3)?;
-                let known = row.get::<_, i64>(5)? > 0;
-                let agent = row.get_ref(0)?.as_str().unwrap_or_default();
-                let model = row.get_ref(1)?.as_str().unwrap_or_default();
-                building.model(agent, model, row.get(2)?, known.then_some(tokens), row.get(4)?);
-                Ok(())
-            })?;
+                 sum(s.cost), count(s.input_tokens) + count(s.output_tokens) FROM span s {from}"
+            );
+            let are_calls = format!(" AND s.kind IN {MODEL_CALLS}");
+            self.spans_of(connection, query, &tools, " AND s.kind = 7", watermark)?
+                .each(connection, |row| building.calls(row, true))?;
+            self.spans_of(connection, query, &models, &are_calls, watermark)?
+                .each(connection, |row| building.models(row))?;
+            if watermark.is_some() {
+                let tools = "SELECT s.agent, s.name, sum(s.spans), sum(s.errors), sum(s.duration_ns) FROM rollup s";
+                rolled(query, tools, " AND s.kind = 7").each(connection, |row| building.calls(row, true))?;
+                let models = "SELECT s.agent, s.model, sum(s.spans), sum(s.input_tokens + s.output_tokens), \
+                    nullif(sum(s.cost), 0.0), sum(s.input_tokens + s.output_tokens) FROM rollup s";
+                rolled(query, models, &are_calls).each(connection, |row| building.models(row))?;
+            }
             Ok(building.finish())
         })
     }
+
+    fn spans_of(
+        &self,
+        connection: &Connection,
+        query: &ListQuery,
+        select: &str,
+        which: &str,
+        after: Option<i64>,
+    ) -> Result<Sql, Trouble> {
+        let mut sql = Sql::new(self, connection, select)?;
+        sql.push(if query.filter.is_empty() { "" } else { " JOIN trace t ON t.id = s.trace" });
+        sql.push(" WHERE ?1 IS NOT NULL").push(which).window("s.start_ns", query.window);
+        if let Some(after) = after {
+            sql.push(" AND s.id > ").bind(after);
+        }
+        query.filter.write(Scope::Span, &mut sql);
+        sql.push(" GROUP BY 1, 2");
+        Ok(sql)
+    }
+}
+
+fn rolled(query: &ListQuery, select: &str, which: &str) -> Sql {
+    let mut sql = Sql::with_gone(String::new(), select);
+    sql.push(" WHERE ?1 = ''").push(which);
+    sql.push(" AND s.bucket >= ").bind(query.window.since.div_euclid(BUCKET));
+    sql.push(" AND s.bucket <= ").bind(query.window.until.saturating_sub(1).div_euclid(BUCKET));
+    sql.push(" GROUP BY 1, 2");
+    sql
 }

@@ -366,7 +366,7 @@ impl Reader {
     }
 
     /// The last span of `rollup`, when the window holds too many to be read one by one.
-    fn watermark(connection: &Connection, query: &ListQuery, by: By) -> Result<Option<i64>, Trouble> {
+    pub(super) fn watermark(connection: &Connection, query: &ListQuery, by: By) -> Result<Option<i64>, Trouble> {
         if by.is_of_traces() || !query.filter.is_empty() {
             return Ok(None);
         }

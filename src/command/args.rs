@@ -40,7 +40,7 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// The store: a file [default: IRONSPAN_STORE, ./.ironspan/traces.db, or the one among your data]
+    /// The store: a file [default: `IRONSPAN_STORE`, ./.ironspan/traces.db, or the one among your data]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,
     /// JSON instead of text; one object, or one a line where there are many

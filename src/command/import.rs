@@ -174,7 +174,9 @@ fn push(tape: &mut Tape, value: &Value) {
         Value::String(text) => tape.str(text),
         Value::Array(items) => {
             tape.list();
-            items.iter().for_each(|item| push(tape, item));
+            for item in items {
+                push(tape, item);
+            }
             tape.end();
         }
         Value::Object(members) => {

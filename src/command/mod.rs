@@ -56,6 +56,7 @@ pub struct Surroundings<'a> {
 }
 
 /// Runs the command. `arguments` begin with the program's name. Returns the exit status.
+#[must_use]
 pub fn run(arguments: Vec<String>, surroundings: Surroundings<'_>) -> u8 {
     let mut out = Out::new(surroundings);
     let result = match Cli::try_parse_from(args::protect_negations(arguments)) {

@@ -66,9 +66,15 @@ fn wire(span: &SpanContent) -> Value {
             "attributes": pairs(link.get("attributes").and_then(Value::as_object)),
         })
     });
-    let mut wire = json!({
+    let status = match &span.error {
+        None => json!({}),
+        Some(error) => json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()}),
+    };
+    json!({
         "traceId": span.trace,
         "spanId": span.id,
+        // Proto3 JSON: an empty text is the same as none.
+        "parentSpanId": span.parent.as_deref().unwrap_or_default(),
         "name": span.name,
         "kind": span.kind.default_span_kind() as i64,
         "startTimeUnixNano": span.start_ns.to_string(),
@@ -76,15 +82,8 @@ fn wire(span: &SpanContent) -> Value {
         "attributes": pairs(Some(&attributes)),
         "events": events.collect::<Vec<_>>(),
         "links": links.collect::<Vec<_>>(),
-        "status": {},
-    });
-    if let Some(parent) = &span.parent {
-        wire["parentSpanId"] = parent.as_str().into();
-    }
-    if let Some(error) = &span.error {
-        wire["status"] = json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()});
-    }
-    wire
+        "status": status,
+    })
 }
 
 fn pairs(attributes: Option<&Map<String, Value>>) -> Vec<Value> {

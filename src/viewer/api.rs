@@ -183,15 +183,13 @@ pub(super) fn routes(app: Arc<App>) -> Router {
 /// Around every request: who may, how long, and what every answer has.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let mut response = match app.guard.check(&parts) {
-        Err(failure) => failure.into_response(),
-        Ok(()) => {
-            let request = Request::from_parts(parts, body);
-            tokio::time::timeout(REQUEST, next.run(request)).await.unwrap_or_else(|_| {
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the request took over 10 s", "ask for less")
-                    .into_response()
-            })
-        }
+    let mut response = if let Err(failure) = app.guard.check(&parts) {
+        failure.into_response()
+    } else {
+        let request = Request::from_parts(parts, body);
+        tokio::time::timeout(REQUEST, next.run(request)).await.unwrap_or_else(|_| {
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the request took over 10 s", "ask for less").into_response()
+        })
     };
     // The framework's own refusals (a path that is no UTF-8) are plain text.
     let plain =

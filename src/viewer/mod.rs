@@ -168,6 +168,7 @@ struct App {
 /// # Errors
 ///
 /// There is no store, the address needs a token, the port is taken, or the system refuses.
+#[allow(clippy::needless_pass_by_value, reason = "what is served belongs to the server")]
 pub fn serve(options: Options) -> Result<Served, Error> {
     check_token(&options)?;
     // A store that cannot be read is better told here than by every request.

@@ -76,7 +76,7 @@ pub(super) fn parsed(text: Option<&str>) -> Vec<Value> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failing test may panic")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing test may panic")]
 mod tests {
     use super::*;
 

@@ -227,18 +227,17 @@ impl Wanted {
             return Ok(true);
         }
         for id in texts.iter().flat_map(|text| references(text)) {
-            let bits = match seen.get(&id) {
-                Some(bits) => *bits,
-                None => {
-                    let mut statement = connection.prepare_cached("SELECT data FROM blob WHERE id = ?1")?;
-                    let mut rows = statement.query(params![id])?;
-                    let bits = match rows.next()? {
-                        Some(row) => self.bits(row.get_ref(0)?.as_str().unwrap_or_default().as_bytes()),
-                        None => 0,
-                    };
-                    seen.insert(id, bits);
-                    bits
-                }
+            let bits = if let Some(bits) = seen.get(&id) {
+                *bits
+            } else {
+                let mut statement = connection.prepare_cached("SELECT data FROM blob WHERE id = ?1")?;
+                let mut rows = statement.query(params![id])?;
+                let bits = match rows.next()? {
+                    Some(row) => self.bits(row.get_ref(0)?.as_str().unwrap_or_default().as_bytes()),
+                    None => 0,
+                };
+                seen.insert(id, bits);
+                bits
             };
             found |= bits;
             if found == all {

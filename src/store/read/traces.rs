@@ -14,7 +14,8 @@ use super::{ReadError, Reader, Trouble};
 const UNBEGUN_MOST: usize = 1_000;
 /// Values of a facet.
 const FACET: i64 = 20;
-/// Traces whose spans are looked at for the facet of models.
+/// Traces that facets count: the newest. Those whose spans are looked at, for models.
+const FACET_NEWEST: i64 = 20_000;
 const FACET_TRACES: i64 = 2_000;
 /// Buckets of the strip.
 const STRIP: usize = 60;
@@ -224,7 +225,7 @@ impl Json for TracePage {
     }
 }
 
-/// How many traces have which value, the most frequent first.
+/// How many of the newest 20,000 traces have which value, the most frequent first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facets {
     /// By agent.
@@ -389,7 +390,7 @@ impl Reader {
         let mut base = Sql::new(self, connection, "WITH m AS MATERIALIZED (SELECT t.id, t.trace_id, ")?;
         base.push(STATUS).push(" AS status FROM trace t WHERE ?1 IS NOT NULL").window("t.start_ns", query.window);
         query.filter.write(Scope::Trace, &mut base);
-        base.push(" ORDER BY t.start_ns DESC) ");
+        base.push(" ORDER BY t.start_ns DESC LIMIT ").bind(FACET_NEWEST).push(") ");
         let ask = |text: &str| {
             let mut sql = base.clone();
             sql.push(text).push(" ORDER BY 2 DESC, 1 LIMIT ").bind(FACET);

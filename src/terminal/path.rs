@@ -87,8 +87,11 @@ pub fn render_path(path: &[usize], steps: &[Step], screen: Screen) -> String {
         let mut times: Vec<u64> = names.iter().map(|(_, _, time)| *time).collect();
         times.sort_unstable_by(|left, right| right.cmp(left));
         let least = times.get(MOST).copied().unwrap_or(0);
+        // Of those that took equally long, the first ones.
+        let mut spare = MOST - times.iter().take_while(|time| **time > least).count();
         names.retain(|(_, count, time)| {
-            let stays = *time > least;
+            let stays = *time > least || (*time == least && spare > 0);
+            spare -= usize::from(stays && *time == least);
             left_out += if stays { 0 } else { *count };
             stays
         });

@@ -67,12 +67,14 @@ fn wire(span: &SpanContent) -> Value {
         })
     });
     let status = match &span.error {
-        Some(error) => json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()}),
         None => json!({}),
+        Some(error) => json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()}),
     };
-    let mut wire = json!({
+    json!({
         "traceId": span.trace,
         "spanId": span.id,
+        // Proto3 JSON: an empty text is the same as none.
+        "parentSpanId": span.parent.as_deref().unwrap_or_default(),
         "name": span.name,
         "kind": span.kind.default_span_kind() as i64,
         "startTimeUnixNano": span.start_ns.to_string(),
@@ -81,11 +83,7 @@ fn wire(span: &SpanContent) -> Value {
         "events": events.collect::<Vec<_>>(),
         "links": links.collect::<Vec<_>>(),
         "status": status,
-    });
-    if let (Some(parent), Some(wire)) = (&span.parent, wire.as_object_mut()) {
-        wire.insert(String::from("parentSpanId"), parent.as_str().into());
-    }
-    wire
+    })
 }
 
 fn pairs(attributes: Option<&Map<String, Value>>) -> Vec<Value> {

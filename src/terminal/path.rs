@@ -11,6 +11,9 @@ use crate::terminal::line::{Line, Screen, Style};
 use crate::terminal::step::Step;
 use crate::terminal::text::width;
 
+/// Steps that a line of a path could hold.
+const MOST: usize = 64;
+
 /// The steps of the path that have no step of the path below them, by their places in the list, in the order of time.
 /// `root` is the place of the step above all others.
 #[must_use]
@@ -80,6 +83,19 @@ pub fn render_path(path: &[usize], steps: &[Step], screen: Screen) -> String {
         names.iter().map(|(name, count, _)| width(&said(name, *count)) + width(arrow)).sum::<usize>()
     };
     let mut left_out = 0;
+    if names.len() > MOST {
+        let mut times: Vec<u64> = names.iter().map(|(_, _, time)| *time).collect();
+        times.sort_unstable_by(|left, right| right.cmp(left));
+        let least = times.get(MOST).copied().unwrap_or(0);
+        // Of those that took equally long, the first ones.
+        let mut spare = MOST - times.iter().take_while(|time| **time > least).count();
+        names.retain(|(_, count, time)| {
+            let stays = *time > least || (*time == least && spare > 0);
+            spare -= usize::from(stays && *time == least);
+            left_out += if stays { 0 } else { *count };
+            stays
+        });
+    }
     while names.len() > 1 && wide(&names) > room {
         let Some(least) = (0..names.len()).min_by_key(|&at| names.get(at).map(|(_, _, time)| *time)) else { break };
         left_out += names.remove(least).1;
@@ -169,6 +185,10 @@ mod tests {
         assert_eq!(render_path(&path, &steps, wide), "critical path  plan → write → run ×2 → answer");
         let narrow = Screen { columns: 44, unicode: false, colour: false };
         assert_eq!(render_path(&path, &steps, narrow), "critical path  write > run x2  and 2 more");
+        let many: Vec<Step> =
+            (0..20_000).map(|at| step(at + 1, 0, if at % 2 == 0 { "a" } else { "b" }, 0, at)).collect();
+        let all: Vec<usize> = (0..many.len()).collect();
+        assert!(render_path(&all, &many, wide).ends_with(" more"));
         assert_eq!(render_path(path.get(..1).unwrap_or_default(), &steps, wide), "");
     }
 }

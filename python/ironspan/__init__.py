@@ -44,7 +44,7 @@ from ironspan._core import (
     tool,
     workflow,
 )
-from ironspan._errors import ConfigError, IronspanError
+from ironspan._errors import ConfigError, IronspanError, StoreError
 from ironspan._init import init
 from ironspan._instrument import instrument, uninstrument
 
@@ -55,6 +55,9 @@ __all__ = [
     "Report",
     "Span",
     "SpanContext",
+    "Store",
+    "StoreError",
+    "View",
     "__version__",
     "agent",
     "attach",
@@ -68,6 +71,7 @@ __all__ = [
     "init",
     "inject",
     "instrument",
+    "open_store",
     "retrieval",
     "scope",
     "shutdown",
@@ -75,6 +79,7 @@ __all__ = [
     "stats",
     "tool",
     "uninstrument",
+    "view",
     "workflow",
 ]
 
@@ -83,11 +88,18 @@ if TYPE_CHECKING:
     from ironspan import langchain as langchain
     from ironspan import llamaindex as llamaindex
     from ironspan import testing as testing
+    from ironspan._store import Store, open_store
+    from ironspan._view import View, view
 else:
     #: Submodules that are imported when they are first used: they import frameworks, or are for tests only.
     _LAZY = ("langchain", "llamaindex", "testing")
 
+    #: What reads, which a program that writes spans does not import.
+    _READING = {"Store": "_store", "open_store": "_store", "View": "_view", "view": "_view"}
+
     def __getattr__(name: str) -> object:
         if name in _LAZY:
             return import_module(f"ironspan.{name}")
+        if name in _READING:
+            return getattr(import_module(f"ironspan.{_READING[name]}"), name)
         raise AttributeError(f"module 'ironspan' has no attribute {name!r}")

@@ -22,6 +22,8 @@ __all__ = [
     "RunTable",
     "Span",
     "SpanContext",
+    "_Served",
+    "_StoreReader",
     "__version__",
     "_after_fork_in_parent",
     "_at_exit",
@@ -38,6 +40,7 @@ __all__ = [
     "_thread_propagation",
     "agent",
     "attach",
+    "command",
     "configure",
     "current",
     "embedding",
@@ -735,6 +738,18 @@ def shutdown(timeout: float | None = None) -> Report:
 def stats() -> Stats:
     """Counts of this process, now. Never waits for a destination. See docs/loss.md."""
 
+def command(arguments: list[str], /, *, columns: int | None = None, utc_offset: int = 0) -> int:
+    """Runs the command ``ironspan`` with the process's standard streams, without the interpreter lock.
+
+    Args:
+        arguments: The words, beginning with the program's name.
+        columns: Width of the terminal; not used where standard output is none.
+        utc_offset: What local time is ahead of UTC, in seconds.
+
+    Returns:
+        The exit status: 0 done, 1 nothing found, 2 wrong usage, 3 the store cannot be used.
+    """
+
 def configure(options: dict[str, Any], /) -> None:
     """What ``ironspan.init()`` calls.
 
@@ -867,6 +882,25 @@ class RunTable:
 
 #: The runs of this process.
 RUNS: RunTable
+
+@final
+class _StoreReader:
+    """A store that is read, for `ironspan._store`."""
+
+    def __new__(cls, path: str | None, /) -> Self: ...
+    @property
+    def path(self) -> str: ...
+    def ask(self, question: str, parameters: dict[str, str], /) -> str: ...
+    def close(self) -> None: ...
+
+@final
+class _Served:
+    """The page of a store that is served by this process, for `ironspan._view`."""
+
+    def __new__(cls, store: str | None, port: int, /) -> Self: ...
+    @property
+    def url(self) -> str: ...
+    def stop(self) -> None: ...
 
 def _after_fork_in_parent() -> None: ...
 def _at_exit() -> None: ...

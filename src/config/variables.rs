@@ -46,6 +46,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("OTEL_EXPERIMENTAL_CONFIG_FILE", "not supported; a warning says so"),
     ("OTEL_EXPORTER_OTLP_SPAN_INSECURE", "obsolete; a warning names the new one"),
     ("IRONSPAN_STORE", "local store: a path, memory, off"),
+    ("IRONSPAN_UI_DIR", "folder that the page's files come from, for work on them"),
     ("IRONSPAN_SPOOL", "spool of undelivered spans: a directory, off"),
     ("IRONSPAN_CAPTURE", "off, metadata, redacted or full"),
     ("IRONSPAN_DIALECTS", "attribute names on the wire"),

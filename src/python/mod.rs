@@ -3,6 +3,8 @@
 
 mod bound;
 mod cell;
+#[cfg(feature = "local")]
+mod command;
 mod context;
 mod control;
 mod convert;
@@ -21,6 +23,8 @@ mod runs;
 mod settings;
 mod shape;
 mod span;
+#[cfg(feature = "local")]
+mod store;
 mod verbs;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -137,7 +141,14 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(memory::_set_incremental_ids, module)?)?;
     module.add_function(wrap_pyfunction!(context::_capture, module)?)?;
     module.add_function(wrap_pyfunction!(runs::nearest::_current_span_id, module)?)?;
+    #[cfg(feature = "local")]
+    module.add_function(wrap_pyfunction!(command::command, module)?)?;
     runs::init(module)?;
+    #[cfg(feature = "local")]
+    {
+        module.add_class::<store::StoreReader>()?;
+        module.add_class::<store::Page>()?;
+    }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -16,7 +16,8 @@ use crate::ledger::{DropReason, Ledger};
 use crate::sinks::stdout::{Output, Stdout};
 use crate::sinks::worker::{Again, LocalSink, Writer};
 use crate::sinks::{Delivery, Destination, Health};
-use crate::terminal::render::{Screen, render_headline, render_late, render_tree};
+use crate::terminal::line::Screen;
+use crate::terminal::render::{render_headline, render_late, render_tree};
 use crate::terminal::step::Step;
 use crate::terminal::tree::{Tree, below, summarise};
 

@@ -78,7 +78,6 @@ struct State<W> {
     parked: bool,
     /// The first job waits for its next try.
     retry: Option<Instant>,
-    watches: bool,
     closing: Option<Instant>,
     /// Dropped when the sink has ended.
     farewells: Vec<FlushToken>,
@@ -87,6 +86,7 @@ struct State<W> {
 #[derive(Debug)]
 struct Shared<W> {
     name: String,
+    watches: bool,
     destination: Arc<Destination>,
     ledger: &'static Ledger,
     state: Mutex<State<W>>,
@@ -115,12 +115,12 @@ impl<W: Writer + 'static> LocalSink<W> {
             thread: None,
             parked: false,
             retry: None,
-            watches,
             closing: None,
             farewells: Vec::new(),
         };
         Self(Arc::new(Shared {
             name: name.to_owned(),
+            watches,
             destination,
             ledger,
             state: Mutex::new(state),
@@ -280,7 +280,7 @@ impl<W: Writer + 'static> Sink for LocalSink<W> {
     }
 
     fn watches(&self) -> bool {
-        self.0.lock().watches
+        self.0.watches
     }
 
     fn begun(&self, batch: Arc<Batch>) {

@@ -10,6 +10,8 @@
 //! pieces joined by commas, in brackets. There `[7, ",..}"]` is row 7 with its last brace replaced by that text: what a
 //! model answered comes with a reason why it stopped, and without one in the history of the next call. `$bytes` is base64, `$map` a mapping of the user's that begins with such a key.
 
+use std::fmt::Write as _;
+
 use crate::finished::{Attributes, SpanView, Value};
 use crate::json;
 use crate::keys::names;
@@ -66,7 +68,7 @@ pub fn write<B: Blobs>(span: &SpanView<'_>, blobs: &mut B, out: &mut String) -> 
             Some(Value::Str(role)) => role,
             _ => "",
         };
-        body.out.push_str(&format!("{{\"trace\":\"{}\",\"span\":\"{}\",\"role\":", link.trace_id, link.span_id));
+        let _ = write!(body.out, "{{\"trace\":\"{}\",\"span\":\"{}\",\"role\":", link.trace_id, link.span_id);
         json::write_str(role, body.out);
         body.out.push_str(",\"attributes\":");
         body.map(link.attributes, 0)?;
@@ -215,10 +217,8 @@ fn objects(text: &str) -> Option<Vec<&str>> {
                     begin = at + 2;
                 }
             }
-            b',' if depth == 0 => {
-                if at + 1 != begin {
-                    return None;
-                }
+            b',' if depth == 0 && at + 1 != begin => {
+                return None;
             }
             b'"' if depth > 0 => in_string = true,
             _ if depth == 0 => return None,

@@ -16,7 +16,7 @@ pub const MEMORY: &str = "file:/ironspan-store?vfs=memdb";
 pub const BUSY: Duration = Duration::from_secs(30);
 /// What a log that has grown is cut back to, bytes.
 const LOG_BYTES: i64 = 64 << 20;
-/// SQLite's cache of a writer, and of a reader, KiB.
+/// `SQLite`'s cache of a writer, and of a reader, KiB.
 const WRITE_CACHE: i64 = 16 << 10;
 const READ_CACHE: i64 = 8 << 10;
 /// Statements that are kept compiled.
@@ -34,7 +34,7 @@ pub enum Access {
 /// An open store: one connection, for one thread at a time.
 #[derive(Debug)]
 pub struct Database {
-    /// SQLite's connection.
+    /// `SQLite`'s connection.
     pub connection: Connection,
     path: PathBuf,
 }
@@ -54,7 +54,7 @@ impl Database {
         } else if !path.exists() {
             return Err(StoreError::Missing(path.to_owned()));
         }
-        let explain = |error| explain(path, error);
+        let explain = |error| explain(path, &error);
         // A reader opens for writing too where it may: SQLite's log needs that, and `query_only` keeps it from changing
         // anything. NOFOLLOW: a link planted in a shared folder must not lead elsewhere.
         let base = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -90,11 +90,11 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What SQLite says.
+    /// What `SQLite` says.
     pub fn in_memory() -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
-        let mut connection = Connection::open_in_memory().map_err(|error| explain(&path, error))?;
-        schema::prepare(&mut connection).map_err(|error| explain(&path, error))?;
+        let mut connection = Connection::open_in_memory().map_err(|error| explain(&path, &error))?;
+        schema::prepare(&mut connection).map_err(|error| explain(&path, &error))?;
         Ok(Self { connection, path })
     }
 
@@ -110,10 +110,11 @@ impl Database {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
-    /// An error of SQLite's as one of the store's.
+    /// An error of `SQLite`'s as one of the store's.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "errors come by value to whoever maps them")]
     pub fn explain(&self, error: rusqlite::Error) -> StoreError {
-        explain(&self.path, error)
+        explain(&self.path, &error)
     }
 }
 
@@ -175,6 +176,7 @@ fn real_path(path: &Path) -> PathBuf {
 
 /// Whether the file begins as a store of ours does: what is damaged behind that is ours to move aside. A file of the
 /// usual name is taken for ours whatever it holds.
+#[must_use]
 pub fn is_ours(path: &Path) -> bool {
     if path.file_name().is_some_and(|name| name == super::location::FILE) {
         return true;
@@ -183,7 +185,7 @@ pub fn is_ours(path: &Path) -> bool {
     let read = fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
     read.is_ok()
         && header.starts_with(b"SQLite format 3\0")
-        && header.get(68..72).is_some_and(|id| id == (schema::APPLICATION as u32).to_be_bytes())
+        && header.get(68..72).is_some_and(|id| id == schema::APPLICATION.to_be_bytes())
 }
 
 /// The file and its folder, for nobody but the user: prompts are in it.
@@ -213,8 +215,8 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An error of SQLite's as a sentence about the file.
-fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
+/// An error of `SQLite`'s as a sentence about the file.
+fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let detail = error.to_string();
     match error.sqlite_error_code() {

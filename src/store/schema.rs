@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// The schema's number, in SQLite's `user_version`.
+/// The schema's number, in `SQLite`'s `user_version`.
 pub const VERSION: i64 = 1;
 
-/// "Iron", in SQLite's `application_id`: tells our files from other people's.
-pub const APPLICATION: i64 = 0x4972_6f6e;
+/// "Iron", in `SQLite`'s `application_id`: tells our files from other people's.
+pub const APPLICATION: i32 = 0x4972_6f6e;
 
 /// The tables of [`VERSION`].
 pub const TABLES: &str = include_str!("schema.sql");
@@ -26,10 +26,10 @@ pub enum Found {
 ///
 /// # Errors
 ///
-/// What SQLite says of a file that is no database, or cannot be read.
+/// What `SQLite` says of a file that is no database, or cannot be read.
 pub fn look(connection: &Connection) -> rusqlite::Result<Found> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    if pragma("application_id")? == APPLICATION {
+    if pragma("application_id")? == i64::from(APPLICATION) {
         return Ok(Found::Ours(pragma("user_version")?));
     }
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -40,7 +40,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Found> {
 ///
 /// # Errors
 ///
-/// What SQLite says; nothing is changed then.
+/// What `SQLite` says; nothing is changed then.
 pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     if look(connection)? != Found::Empty {
         return Ok(());

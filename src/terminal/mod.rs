@@ -8,11 +8,15 @@
 //! ```
 
 pub mod format;
+pub mod line;
+pub mod path;
 pub mod render;
 pub mod step;
 pub mod text;
 pub mod tree;
 
-pub use render::{Screen, render_headline, render_tree};
+pub use line::Screen;
+pub use path::critical_path;
+pub use render::{render_headline, render_tree};
 pub use step::{Step, Summary};
 pub use tree::Tree;

@@ -3,165 +3,23 @@
 //!
 //! The sense never depends on colour or on glyphs: without them there are words and ASCII.
 
-use std::fmt::Write as _;
-
 use crate::ids::TraceId;
 use crate::kind::{Kind, Outcome};
 use crate::terminal::format;
-use crate::terminal::step::{State, Step, Summary};
-use crate::terminal::text::{pad, push_fitting, width};
+use crate::terminal::line::{Line, Screen, Style, glyph};
+use crate::terminal::step::{Stage, State, Step, Summary};
+use crate::terminal::text::{push_fitting, width};
 use crate::terminal::tree::{Content, Row, Tree};
 
 /// Hexadecimal digits of a trace id that are shown; enough to find it again.
-const ID_DIGITS: usize = 7;
-
-/// What lines are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Screen {
-    /// Columns of a line; taken as 40 to 200.
-    pub columns: usize,
-    /// Whether box characters and glyphs can be shown.
-    pub unicode: bool,
-    /// Whether to colour.
-    pub colour: bool,
-}
-
-impl Screen {
-    fn columns(self) -> usize {
-        self.columns.clamp(40, 200)
-    }
-
-    fn pick(self, unicode: &'static str, ascii: &'static str) -> &'static str {
-        if self.unicode { unicode } else { ascii }
-    }
-}
-
-/// ECMA-48, select graphic rendition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
-    Plain,
-    Bold,
-    Dim,
-    Red,
-    Green,
-    Yellow,
-    Blue,
-    Magenta,
-    Cyan,
-}
-
-impl Style {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Plain => "",
-            Self::Bold => "1",
-            Self::Dim => "2",
-            Self::Red => "31",
-            Self::Green => "32",
-            Self::Yellow => "33",
-            Self::Blue => "34",
-            Self::Magenta => "35",
-            Self::Cyan => "36",
-        }
-    }
-
-    fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Span | Kind::Workflow => Self::Plain,
-            Kind::Agent => Self::Cyan,
-            Kind::Generation => Self::Magenta,
-            Kind::Retrieval | Kind::Rerank => Self::Green,
-            Kind::Embedding => Self::Blue,
-            Kind::Tool => Self::Yellow,
-            Kind::Evaluator | Kind::Guardrail => Self::Red,
-        }
-    }
-}
-
-/// The sign of a kind. In ASCII: o, @, *, ?, ~, ^, +, v, #.
-fn glyph(kind: Kind, screen: Screen) -> &'static str {
-    match kind {
-        Kind::Span | Kind::Workflow => screen.pick("○", "o"),
-        Kind::Agent => screen.pick("●", "@"),
-        Kind::Generation => screen.pick("◆", "*"),
-        Kind::Retrieval => screen.pick("⌕", "?"),
-        Kind::Embedding => screen.pick("≈", "~"),
-        Kind::Rerank => screen.pick("↕", "^"),
-        Kind::Tool => screen.pick("⚙", "+"),
-        Kind::Evaluator => screen.pick("✓", "v"),
-        Kind::Guardrail => screen.pick("◈", "#"),
-    }
-}
-
-/// A line that knows how many columns it has.
-struct Line {
-    out: String,
-    used: usize,
-    screen: Screen,
-}
-
-impl Line {
-    fn new(screen: Screen) -> Self {
-        Self { out: String::new(), used: 0, screen }
-    }
-
-    /// Appends `text`, escaped and cut to what is left of `columns`.
-    fn push(&mut self, style: Style, text: &str, columns: usize) {
-        let room = columns.saturating_sub(self.used);
-        if room == 0 || text.is_empty() {
-            return;
-        }
-        let is_styled = self.screen.colour && style != Style::Plain;
-        if is_styled {
-            let written = write!(self.out, "\x1b[{}m", style.code());
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
-        }
-        self.used += push_fitting(&mut self.out, text, room, !self.screen.unicode);
-        if is_styled {
-            self.out.push_str("\x1b[0m");
-        }
-    }
-
-    /// Appends our own signs, which always fit and need no escapes.
-    fn push_own(&mut self, style: Style, text: &str) {
-        if self.screen.colour && style != Style::Plain {
-            let written = write!(self.out, "\x1b[{}m{text}\x1b[0m", style.code());
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
-        } else {
-            self.out.push_str(text);
-        }
-        self.used += width(text);
-    }
-
-    fn fill(&mut self, columns: usize) {
-        pad(&mut self.out, columns.saturating_sub(self.used));
-        self.used = self.used.max(columns);
-    }
-
-    fn push_right(&mut self, style: Style, text: &str, columns: usize) {
-        self.fill(self.used + columns.saturating_sub(width(text)));
-        self.push_own(style, text);
-    }
-
-    fn finish(mut self) -> String {
-        self.out.truncate(self.out.trim_end_matches(' ').len());
-        self.out
-    }
-}
+pub(crate) const ID_DIGITS: usize = 7;
 
 /// One line about a trace, without a line feed: name, how it went, duration, cost, tokens, spans, agents, session, id.
 /// What does not fit is left out from the right, but for the id.
 #[must_use]
 pub fn render_headline(summary: &Summary, screen: Screen) -> String {
     let columns = screen.columns();
-    let (word, style) = match summary.state {
-        State::Ended(Outcome::Ok) => ("OK", Style::Green),
-        State::Ended(Outcome::Error) => ("FAILED", Style::Red),
-        State::Ended(Outcome::Cancelled) => ("CANCELLED", Style::Yellow),
-        State::Ended(Outcome::Interrupted) => ("INTERRUPTED", Style::Yellow),
-        State::Ended(Outcome::Abandoned) => ("ABANDONED", Style::Yellow),
-        State::Unfinished => ("UNFINISHED", Style::Yellow),
-    };
+    let (word, style) = state_word(summary.state);
     let id: String = summary.trace_id.to_string().chars().take(ID_DIGITS).collect();
     let (errors, errors_style) = match (summary.errors, summary.state) {
         (0, _) => (String::new(), Style::Plain),
@@ -200,6 +58,20 @@ pub fn render_headline(summary: &Summary, screen: Screen) -> String {
     line.push_own(Style::Plain, "   ");
     line.push_own(Style::Dim, &id);
     line.finish()
+}
+
+/// The word for how a trace stands.
+pub(crate) fn state_word(state: State) -> (&'static str, Style) {
+    match state {
+        State::Ended(Outcome::Ok) => ("OK", Style::Green),
+        State::Ended(Outcome::Error) => ("FAILED", Style::Red),
+        State::Ended(Outcome::Cancelled) => ("CANCELLED", Style::Yellow),
+        State::Ended(Outcome::Interrupted) => ("INTERRUPTED", Style::Yellow),
+        State::Ended(Outcome::Abandoned) => ("ABANDONED", Style::Yellow),
+        State::Unfinished => ("UNFINISHED", Style::Yellow),
+        State::Running => ("RUNNING", Style::Blue),
+        State::Lost => ("LOST", Style::Red),
+    }
 }
 
 /// One line about a step that ended after its trace was told, without a line feed. `trace` is the name of the root.
@@ -363,7 +235,12 @@ fn push_state(line: &mut Line, row: &Row, steps: &[Step], step: &Step, columns: 
     }
 }
 
-fn push_outcome(line: &mut Line, step: &Step, columns: usize) {
+pub(crate) fn push_outcome(line: &mut Line, step: &Step, columns: usize) {
+    match step.stage {
+        Stage::Ended => {}
+        Stage::Running => line.push(Style::Blue, " running", columns),
+        Stage::Lost => line.push(Style::Red, " lost", columns),
+    }
     match step.outcome {
         Outcome::Ok => {}
         Outcome::Error => {

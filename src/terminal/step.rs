@@ -7,13 +7,25 @@ use crate::kind::{Kind, Outcome};
 use crate::terminal::text::first_line;
 
 /// Characters kept of a name.
-const NAME: usize = 120;
+pub(crate) const NAME: usize = 120;
 /// Characters kept of a model's name, and of a session's.
-const LABEL: usize = 80;
+pub(crate) const LABEL: usize = 80;
 /// Characters kept of an error's message.
-const MESSAGE: usize = 200;
+pub(crate) const MESSAGE: usize = 200;
 
-/// A step that has ended.
+/// Whether a step has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It has.
+    #[default]
+    Ended,
+    /// It has not, and its process lives.
+    Running,
+    /// It has not, and its process is gone.
+    Lost,
+}
+
+/// A step, ended or not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// The span.
@@ -22,7 +34,9 @@ pub struct Step {
     pub parent: Option<SpanId>,
     /// What it is.
     pub kind: Kind,
-    /// How it ended.
+    /// Whether it has ended.
+    pub stage: Stage,
+    /// How it ended; [`Outcome::Ok`] as long as it has not.
     pub outcome: Outcome,
     /// Start, nanoseconds since the Unix epoch.
     pub start: u64,
@@ -63,6 +77,7 @@ impl Step {
             id: head.span_id,
             parent: head.parent_id,
             kind: head.kind,
+            stage: Stage::Ended,
             outcome: head.outcome,
             start: head.start_unix_nano,
             end: head.end_unix_nano.max(head.start_unix_nano),
@@ -145,6 +160,10 @@ pub enum State {
     Ended(Outcome),
     /// Its root has not been seen.
     Unfinished,
+    /// Its root has not ended.
+    Running,
+    /// Its root has not ended, and its process is gone.
+    Lost,
 }
 
 /// What one line says about a trace.

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ids::{SpanId, TraceId};
 use crate::kind::{Kind, Outcome};
-use crate::terminal::step::{State, Step, Summary};
+use crate::terminal::step::{Stage, State, Step, Summary};
 
-/// Rows that are shown at most.
+/// Rows that are shown when nobody says how many.
 pub const MAX_ROWS: usize = 60;
 
 /// Healthy siblings shown in a row of siblings, from the most to the least that is tried.
@@ -63,7 +63,7 @@ pub struct Row {
 /// The rows of a trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
-    /// At most [`MAX_ROWS`], in the order in which they are shown.
+    /// In the order in which they are shown.
     pub rows: Vec<Row>,
     /// Steps in all, shown or not.
     pub steps: usize,
@@ -190,7 +190,8 @@ fn sums(steps: &[Step], shape: &Shape) -> Vec<Below> {
     let mut sums = vec![Below::default(); steps.len()];
     for &at in shape.order.iter().rev() {
         let Some(step) = steps.get(at) else { continue };
-        let mut sum = Below { steps: 1, is_healthy: step.outcome == Outcome::Ok, ..Below::default() };
+        let mut sum = Below { steps: 1, ..Below::default() };
+        sum.is_healthy = step.outcome == Outcome::Ok && step.stage == Stage::Ended;
         sum.has_failed = step.outcome == Outcome::Error;
         for child in shape.children.get(at).into_iter().flatten().filter_map(|&child| sums.get(child)) {
             sum.steps += child.steps;
@@ -290,9 +291,15 @@ impl Tree {
     /// not there stands at the top.
     #[must_use]
     pub fn new(steps: &[Step], root: Option<usize>) -> Self {
+        Self::of_rows(steps, root, MAX_ROWS)
+    }
+
+    /// The same with at most `most` rows.
+    #[must_use]
+    pub fn of_rows(steps: &[Step], root: Option<usize>, most: usize) -> Self {
         let shape = Shape::new(steps, root);
         let branches = fold(steps, &shape, &sums(steps, &shape));
-        let rows = show(&branches, choose(&branches));
+        let rows = show(&branches, choose(&branches, most), most);
         let shown: usize = rows.iter().map(Row::steps).sum();
         Self {
             rows,
@@ -420,7 +427,7 @@ struct Choice {
 }
 
 /// The choice that shows the most and fits. Steps with an error in or below them are never left out.
-fn choose(branches: &[Branch]) -> Choice {
+fn choose(branches: &[Branch], rows: usize) -> Choice {
     let mut best = Choice { siblings: 1, depth: 1 };
     let mut most = 0;
     for siblings in SIBLINGS {
@@ -454,7 +461,7 @@ fn choose(branches: &[Branch]) -> Choice {
         let mut visible = fixed;
         for (depth, count) in closable.iter().enumerate() {
             // What stands at depth 1 would leave nothing but the root; siblings go first.
-            if visible + count > MAX_ROWS {
+            if visible + count > rows {
                 break;
             }
             visible += count;
@@ -462,7 +469,7 @@ fn choose(branches: &[Branch]) -> Choice {
                 (most, best) = (visible, Choice { siblings, depth });
             }
         }
-        if closable.is_empty() && visible <= MAX_ROWS && visible > most {
+        if closable.is_empty() && visible <= rows && visible > most {
             (most, best) = (visible, Choice { siblings, depth: usize::MAX });
         }
     }
@@ -470,7 +477,7 @@ fn choose(branches: &[Branch]) -> Choice {
 }
 
 /// The rows under a choice, in the order of the screen.
-fn show(branches: &[Branch], choice: Choice) -> Vec<Row> {
+fn show(branches: &[Branch], choice: Choice, most: usize) -> Vec<Row> {
     let mut families: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
     for (at, branch) in branches.iter().enumerate() {
         families.entry(branch.parent).or_default().push(at);
@@ -479,7 +486,7 @@ fn show(branches: &[Branch], choice: Choice) -> Vec<Row> {
     let mut follows = Vec::new();
     let mut open = lines(branches, families.get(&None), choice);
     while let Some(line) = open.pop() {
-        if rows.len() == MAX_ROWS {
+        if rows.len() == most {
             break;
         }
         follows.truncate(line.depth.saturating_sub(1));

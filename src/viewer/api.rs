@@ -126,6 +126,27 @@ fn table(reader: &Reader, ask: &Ask) -> Result<String, Failure> {
 }
 
 /// Everything that is served.
+/// The answer to the question at `path` (without `/api/v1`), for whoever has a reader and no page.
+///
+/// # Errors
+///
+/// A sentence: there is no such question, a parameter makes no sense, or the store cannot be read.
+pub fn answer(reader: &Reader, path: &str, parameters: HashMap<String, String>) -> Result<String, String> {
+    let asked: Vec<&str> = path.trim_matches('/').split('/').collect();
+    for (pattern, question) in QUESTIONS {
+        let parts: Vec<&str> = pattern.trim_start_matches("/api/v1/").split('/').collect();
+        let variable = |part: &str| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).map(str::to_owned);
+        let fits = |(part, given): (&&str, &&str)| part == given || variable(part).is_some();
+        if parts.len() != asked.len() || !parts.iter().zip(&asked).all(fits) {
+            continue;
+        }
+        let named = parts.iter().zip(&asked).filter_map(|(part, given)| Some((variable(part)?, (*given).to_owned())));
+        let ask = Ask { path: named.collect(), query: parameters };
+        return question(reader, &ask).map_err(|failure| failure.sentence());
+    }
+    Err(format!("there is no question {path}"))
+}
+
 pub(super) fn routes(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, question) in QUESTIONS {
@@ -162,15 +183,13 @@ pub(super) fn routes(app: Arc<App>) -> Router {
 /// Around every request: who may, how long, and what every answer has.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let mut response = match app.guard.check(&parts) {
-        Err(failure) => failure.into_response(),
-        Ok(()) => {
-            let request = Request::from_parts(parts, body);
-            tokio::time::timeout(REQUEST, next.run(request)).await.unwrap_or_else(|_| {
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the request took over 10 s", "ask for less")
-                    .into_response()
-            })
-        }
+    let mut response = if let Err(failure) = app.guard.check(&parts) {
+        failure.into_response()
+    } else {
+        let request = Request::from_parts(parts, body);
+        tokio::time::timeout(REQUEST, next.run(request)).await.unwrap_or_else(|_| {
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the request took over 10 s", "ask for less").into_response()
+        })
     };
     // The framework's own refusals (a path that is no UTF-8) are plain text.
     let plain =

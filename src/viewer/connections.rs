@@ -47,12 +47,9 @@ pub(super) async fn accept(listener: TcpListener, routes: Router) {
     // Connections end with the task that accepts them.
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0_u64.. {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
         };
         while tasks.try_join_next().is_some() {}
         if !open.make_room() {

@@ -1,6 +1,7 @@
 //! One trace as a file: OTLP JSON, a line of JSON for each span, or a page that needs no server.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -195,7 +196,7 @@ fn write_value(value: &Value, out: &mut String) {
 }
 
 /// A page without any script: a folded entry for each span, as deep as it stands in the tree.
-fn write_page(trace: &Trace, spans: &[SpanContent], out: &mut String) {
+pub(crate) fn write_page(trace: &Trace, spans: &[SpanContent], out: &mut String) {
     let title = escaped(&trace.row.name);
     out.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     out.push_str(
@@ -210,7 +211,8 @@ fn write_page(trace: &Trace, spans: &[SpanContent], out: &mut String) {
     );
     out.push_str(&title);
     out.push_str("</h1><p><small>");
-    out.push_str(&format!("{}, {}, {} spans", trace.row.id, trace.row.status.name(), trace.row.spans));
+    // Writing into a string cannot fail.
+    let _ = write!(out, "{}, {}, {} spans", trace.row.id, trace.row.status.name(), trace.row.spans);
     out.push_str("</small></p>");
     let skeleton = &trace.spans;
     let children = skeleton.children();
@@ -228,16 +230,17 @@ fn write_entry(span: &SpanContent, depth: usize, out: &mut String) {
     let class = if span.status == Status::Error { " class=\"error\"" } else { "" };
     #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
     let milliseconds = span.duration_ns as f64 / 1e6;
-    out.push_str(&format!(
+    let _ = write!(
+        out,
         "<details style=\"margin-left:{}em\"><summary{class}>{} <small>{} {milliseconds:.3} ms {}</small></summary>",
         depth.min(40),
         escaped(&span.name),
         span.kind.name(),
         span.status.name(),
-    ));
+    );
     let mut part = |name: &str, text: &str| {
         if !text.is_empty() && text != "[]" {
-            out.push_str(&format!("<h4>{name}</h4><pre>{}</pre>", escaped(text)));
+            let _ = write!(out, "<h4>{name}</h4><pre>{}</pre>", escaped(text));
         }
     };
     if let Some(error) = &span.error {

@@ -50,7 +50,9 @@ impl Guard {
             ["localhost", "127.0.0.1", "[::1]"].into_iter().for_each(&mut add);
         }
         add(&ip(address.ip()));
-        names.iter().for_each(|name| add(name));
+        for name in names {
+            add(name);
+        }
         let any_address = address.ip().is_unspecified().then_some(port);
         Self { hosts, any_address, token: token.map(str::to_owned) }
     }
@@ -71,7 +73,7 @@ impl Guard {
             return refuse("requests from other pages are not answered");
         }
         if !matches!(request.method, Method::GET | Method::HEAD) {
-            self.check_change(request, origins.len() == 1)?;
+            Self::check_change(request, origins.len() == 1)?;
         }
         if is_api { self.check_token(&request.headers) } else { Ok(()) }
     }
@@ -94,7 +96,7 @@ impl Guard {
         if known && same && hosts.next().is_none() { Ok(host) } else { Err(refuse()) }
     }
 
-    fn check_change(&self, request: &request::Parts, has_origin: bool) -> Result<(), Failure> {
+    fn check_change(request: &request::Parts, has_origin: bool) -> Result<(), Failure> {
         // The routes refuse other methods by name.
         if !matches!(request.method, Method::POST | Method::DELETE) {
             return Ok(());

@@ -10,13 +10,15 @@
 mod api;
 mod assets;
 mod connections;
-mod export;
+pub(crate) mod export;
 mod guard;
 mod live;
 mod pool;
 mod reply;
 #[cfg(test)]
 mod tests;
+
+pub use api::answer;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -166,6 +168,7 @@ struct App {
 /// # Errors
 ///
 /// There is no store, the address needs a token, the port is taken, or the system refuses.
+#[allow(clippy::needless_pass_by_value, reason = "what is served belongs to the server")]
 pub fn serve(options: Options) -> Result<Served, Error> {
     check_token(&options)?;
     // A store that cannot be read is better told here than by every request.

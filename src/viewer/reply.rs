@@ -39,6 +39,16 @@ impl Failure {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server could not answer", "try again")
     }
 
+    /// What it says, on one line.
+    pub(super) fn sentence(&self) -> String {
+        let mut sentence = self.message.clone();
+        for more in self.candidates.iter().chain(Some(&self.hint).filter(|hint| !hint.is_empty())) {
+            sentence.push_str("; ");
+            sentence.push_str(more);
+        }
+        sentence
+    }
+
     pub(super) fn is_of_store(&self) -> bool {
         self.of_store
     }

@@ -1,7 +1,7 @@
 //! The derived tables: figures by five minutes, groups of errors, the text index. Each goes on after the last span that
 //! it has seen; ids grow in the order of commits, so nothing is passed over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -56,7 +56,7 @@ struct Group {
 pub(super) fn figures(connection: &mut Connection) -> rusqlite::Result<bool> {
     let after = meta(connection, WATERMARK)?;
     let mut sums: HashMap<Key, Sum> = HashMap::new();
-    let mut names: HashMap<String, ()> = HashMap::new();
+    let mut names: HashSet<String> = HashSet::new();
     let mut groups: HashMap<String, Group> = HashMap::new();
     let (mut last, mut count) = (after, 0);
     {
@@ -90,9 +90,9 @@ pub(super) fn figures(connection: &mut Connection) -> rusqlite::Result<bool> {
                 group.spans += 1;
                 group.last_span = id;
             }
-            let known = names.len() < NAMES || names.contains_key(&name);
-            if known && !names.contains_key(&name) {
-                names.insert(name.clone(), ());
+            let known = names.len() < NAMES || names.contains(&name);
+            if known && !names.contains(&name) {
+                names.insert(name.clone());
             }
             let name = if known { name } else { String::new() };
             let key = Key { bucket: start.div_euclid(BUCKET), agent, kind: row.get(3)?, model: row.get(4)?, name };

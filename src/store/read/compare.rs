@@ -100,7 +100,7 @@ type Match = (Option<usize>, Option<usize>);
 
 /// Pairs children of two matched spans.
 fn matched(a: &Skeleton, left: &[usize], b: &Skeleton, right: &[usize]) -> Vec<Match> {
-    fn key<'s>(skeleton: &'s Skeleton, index: usize) -> Option<(Kind, &'s str)> {
+    fn key(skeleton: &Skeleton, index: usize) -> Option<(Kind, &str)> {
         let span: &SpanEntry = skeleton.spans.get(index)?;
         Some((span.kind, skeleton.text(span.name)))
     }

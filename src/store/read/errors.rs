@@ -117,7 +117,7 @@ pub fn normalised(message: &str) -> String {
         before = letter;
         // 1.5, 12:30, 2026-11-22 and uuids become one.
         let joins = matches!(letter, '.' | ':' | '-' | ',') && out.ends_with('?');
-        if !(joins && rest.peek().is_some_and(|next| next.is_ascii_alphanumeric())) {
+        if !(joins && rest.peek().is_some_and(char::is_ascii_alphanumeric)) {
             out.push(letter);
         }
     }
@@ -185,10 +185,10 @@ impl Reader {
                 if id > building.newest {
                     building.newest = id;
                     building.newest_trace = trace;
-                    building.group.agent = agent.to_owned();
-                    building.group.name = name.to_owned();
-                    building.group.error_type = error_type.to_owned();
-                    building.group.message = message.to_owned();
+                    agent.clone_into(&mut building.group.agent);
+                    name.clone_into(&mut building.group.name);
+                    error_type.clone_into(&mut building.group.error_type);
+                    message.clone_into(&mut building.group.message);
                     building.group.example.1 = row.get(7)?;
                 }
                 building.traces.insert(trace);

@@ -403,7 +403,7 @@ fn number(figure: Figure, text: &str) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failing test may panic")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 mod tests {
     use proptest::prelude::*;
 

@@ -196,7 +196,7 @@ pub fn of_trace(trace: &Trace) -> Graph {
                 )
             }
             Kind::Tool => (own, spans.text(span.name), false),
-            kind if matches!(kind, Kind::Generation | Kind::Embedding | Kind::Rerank) => {
+            Kind::Generation | Kind::Embedding | Kind::Rerank => {
                 let tokens = span
                     .input_tokens
                     .or(span.output_tokens)

@@ -181,7 +181,7 @@ impl<T: Json> Json for Option<T> {
 
 impl<T: Json> Json for [T] {
     fn write(&self, out: &mut String) {
-        write_list(out, self, |item, out| item.write(out));
+        write_list(out, self, Json::write);
     }
 }
 

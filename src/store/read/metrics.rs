@@ -8,18 +8,18 @@
 //! What counts depends on what is asked: agents by their turns, with the tokens of the model calls made for them; models
 //! by model calls; tools by tool calls; everything together, sessions and users by whole traces.
 
+mod items;
+
 use std::collections::HashMap;
 
+use items::Sum;
 use rusqlite::Connection;
 
-use super::filter_sql::Scope;
 use super::json::{Json, Object, Time, object, write_list};
 use super::page::ListQuery;
-use super::sketch::Sketch;
 use super::sql::Sql;
-use super::words::{MODEL_CALLS, kind_from_number};
+use super::words::MODEL_CALLS;
 use super::{ReadError, Reader, Trouble, Window};
-use crate::kind::Kind;
 
 /// Spans of a window that are still read one by one.
 pub const EXACT: i64 = 200_000;
@@ -273,84 +273,6 @@ pub fn percentile(values: &mut [i64], percent: usize) -> Option<i64> {
     Some(*value)
 }
 
-/// A span, a trace or a row of `rollup`, as far as figures need it.
-struct Item<'r> {
-    key: &'r str,
-    start: i64,
-    /// 0 when it only brings tokens and cost.
-    count: i64,
-    errors: i64,
-    tokens: Option<i64>,
-    cost: Option<f64>,
-    duration: Measured<'r>,
-}
-
-enum Measured<'r> {
-    Exact(i64),
-    Sketch(&'r [u8]),
-}
-
-/// What has been added up.
-#[derive(Clone, Debug, Default)]
-struct Sum {
-    count: i64,
-    errors: i64,
-    tokens: Option<i64>,
-    cost: Option<f64>,
-    durations: Vec<i64>,
-    sketch: Sketch,
-}
-
-impl Sum {
-    fn add(&mut self, item: &Item<'_>, sketched: bool) {
-        self.count += item.count;
-        self.errors += item.errors;
-        if let Some(tokens) = item.tokens {
-            self.tokens = Some(self.tokens.unwrap_or(0).saturating_add(tokens));
-        }
-        if let Some(cost) = item.cost {
-            self.cost = Some(self.cost.unwrap_or(0.0) + cost);
-        }
-        match item.duration {
-            _ if item.count == 0 => {}
-            Measured::Exact(duration) if sketched => self.sketch.add(duration),
-            Measured::Exact(duration) => self.durations.push(duration),
-            Measured::Sketch(mut bytes) => self.sketch.merge_bytes(&mut bytes),
-        }
-    }
-
-    fn percentile(&mut self, percent: u8) -> Option<i64> {
-        self.sketch.percentile(percent.into()).or_else(|| percentile(&mut self.durations, percent.into()))
-    }
-
-    fn figures(&mut self) -> Figures {
-        Figures {
-            count: self.count,
-            errors: self.errors,
-            p50: self.percentile(50),
-            p95: self.percentile(95),
-            p99: self.percentile(99),
-            tokens: self.tokens,
-            cost: self.cost,
-        }
-    }
-
-    fn point(&mut self, metric: Metric, at: i64) -> Option<Point> {
-        #[allow(clippy::cast_precision_loss, reason = "charts show no 16 digits")]
-        let value = match metric {
-            Metric::Latency | Metric::FirstChunk if self.count == 0 => return None,
-            Metric::Latency | Metric::FirstChunk => {
-                PointValue::Percentiles(self.percentile(50), self.percentile(95), self.percentile(99))
-            }
-            Metric::Errors => PointValue::Number(self.errors as f64),
-            Metric::Count => PointValue::Number(self.count as f64),
-            Metric::Tokens => PointValue::Number(self.tokens? as f64),
-            Metric::Cost => PointValue::Number(self.cost?),
-        };
-        Some(Point { at, value, count: self.count })
-    }
-}
-
 impl Reader {
     /// A row of figures for each key.
     ///
@@ -385,7 +307,7 @@ impl Reader {
         by: By,
     ) -> Result<(bool, HashMap<String, Sum>), Trouble> {
         let query = ListQuery { window, ..query.clone() };
-        let watermark = self.watermark(connection, &query, by)?;
+        let watermark = Self::watermark(connection, &query, by)?;
         let mut sums: HashMap<String, Sum> = HashMap::new();
         self.items(connection, &query, by, false, watermark, &mut |item| {
             if let Some(sum) = sums.get_mut(item.key) {
@@ -405,7 +327,7 @@ impl Reader {
     pub fn series(&self, query: &ListQuery, metric: Metric, by: By, step: Option<i64>) -> Result<Series, ReadError> {
         self.ask(|connection| {
             let first_chunk = metric == Metric::FirstChunk;
-            let watermark = if first_chunk { None } else { self.watermark(connection, query, by)? };
+            let watermark = if first_chunk { None } else { Self::watermark(connection, query, by)? };
             let since = match query.window.since {
                 i64::MIN => first_start(connection)?.unwrap_or_else(|| self.now()),
                 since => since,
@@ -444,7 +366,7 @@ impl Reader {
     }
 
     /// The last span of `rollup`, when the window holds too many to be read one by one.
-    fn watermark(&self, connection: &Connection, query: &ListQuery, by: By) -> Result<Option<i64>, Trouble> {
+    fn watermark(connection: &Connection, query: &ListQuery, by: By) -> Result<Option<i64>, Trouble> {
         if by.is_of_traces() || !query.filter.is_empty() {
             return Ok(None);
         }
@@ -462,184 +384,6 @@ impl Reader {
         let value: Option<String> = sql.rows(connection, |row| row.get(0))?.pop();
         Ok(value.and_then(|value| value.parse().ok()).filter(|watermark| *watermark > 0))
     }
-
-    /// Gives every span, trace or row of `rollup` that counts to `take`.
-    fn items(
-        &self,
-        connection: &Connection,
-        query: &ListQuery,
-        by: By,
-        first_chunk: bool,
-        watermark: Option<i64>,
-        take: &mut dyn FnMut(Item<'_>),
-    ) -> Result<(), Trouble> {
-        if first_chunk {
-            return self.first_chunks(connection, query, by, take);
-        }
-        if by.is_of_traces() {
-            return self.trace_items(connection, query, by, take);
-        }
-        if watermark.is_some() {
-            rolled_items(connection, query.window, by, take)?;
-        }
-        self.span_items(connection, query, by, watermark, take)
-    }
-
-    fn span_items(
-        &self,
-        connection: &Connection,
-        query: &ListQuery,
-        by: By,
-        after: Option<i64>,
-        take: &mut dyn FnMut(Item<'_>),
-    ) -> Result<(), Trouble> {
-        let (key, which) = by.of_spans("s");
-        let mut sql = Sql::new(self, connection, "SELECT ")?;
-        sql.push(&key).push(", s.start_ns, s.kind, s.status, s.duration_ns, s.input_tokens, s.output_tokens, s.cost");
-        sql.push(match (after, query.filter.is_empty()) {
-            (Some(_), _) => " FROM span s NOT INDEXED WHERE ?1 IS NOT NULL",
-            (None, true) => " FROM span s INDEXED BY span_figures WHERE ?1 IS NOT NULL",
-            (None, false) => {
-                " FROM span s INDEXED BY span_figures CROSS JOIN trace t ON t.id = s.trace WHERE ?1 IS NOT NULL"
-            }
-        });
-        sql.push(&which).window("s.start_ns", query.window);
-        if let Some(after) = after {
-            sql.push(" AND s.id > ").bind(after);
-        }
-        query.filter.write(Scope::Span, &mut sql);
-        sql.each(connection, |row| {
-            let kind = kind_from_number(row.get(2)?);
-            let (input, output): (Option<i64>, Option<i64>) = (row.get(5)?, row.get(6)?);
-            let tokens = match (input, output) {
-                (None, None) => None,
-                (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
-            };
-            let calls = is_call(kind);
-            let counts = by != By::Agent || kind == Kind::Agent;
-            let kind_name = kind.name();
-            let key = if by == By::Kind { kind_name } else { row.get_ref(0)?.as_str().unwrap_or_default() };
-            take(Item {
-                key,
-                start: row.get(1)?,
-                count: i64::from(counts),
-                errors: i64::from(counts && row.get::<_, i64>(3)? == 1),
-                tokens: tokens.filter(|_| calls),
-                cost: row.get::<_, Option<f64>>(7)?.filter(|_| calls),
-                duration: Measured::Exact(row.get(4)?),
-            });
-            Ok(())
-        })
-    }
-
-    fn trace_items(
-        &self,
-        connection: &Connection,
-        query: &ListQuery,
-        by: By,
-        take: &mut dyn FnMut(Item<'_>),
-    ) -> Result<(), Trouble> {
-        let key = match by {
-            By::Session => "t.session",
-            By::User => "t.user",
-            _ => "''",
-        };
-        let mut sql = Sql::new(self, connection, "SELECT ")?;
-        sql.push(key).push(
-            ", t.start_ns, t.status = 1, t.end_ns - t.start_ns, coalesce(t.input_tokens, t.reported_input), \
-             coalesce(t.output_tokens, t.reported_output), coalesce(t.cost, t.reported_cost) FROM trace t \
-             WHERE ?1 IS NOT NULL",
-        );
-        if by != By::None {
-            sql.push(" AND ").push(key).push(" IS NOT NULL");
-        }
-        sql.window("t.start_ns", query.window);
-        query.filter.write(Scope::Trace, &mut sql);
-        sql.each(connection, |row| {
-            let (input, output): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-            let tokens = input.or(output).map(|_| input.unwrap_or(0).saturating_add(output.unwrap_or(0)));
-            take(Item {
-                key: row.get_ref(0)?.as_str().unwrap_or_default(),
-                start: row.get(1)?,
-                count: 1,
-                errors: row.get(2)?,
-                tokens,
-                cost: row.get(6)?,
-                duration: Measured::Exact(row.get(3)?),
-            });
-            Ok(())
-        })
-    }
-
-    fn first_chunks(
-        &self,
-        connection: &Connection,
-        query: &ListQuery,
-        by: By,
-        take: &mut dyn FnMut(Item<'_>),
-    ) -> Result<(), Trouble> {
-        let key = match by {
-            By::Agent => "s.agent",
-            By::Model => "s.model",
-            By::Name | By::Tool => "s.name",
-            _ => "''",
-        };
-        let mut sql = Sql::new(self, connection, "SELECT ")?;
-        sql.push(key).push(", s.start_ns, s.first_chunk_ns FROM span s");
-        sql.push(if query.filter.is_empty() { "" } else { " JOIN trace t ON t.id = s.trace" });
-        sql.push(" WHERE ?1 IS NOT NULL AND s.kind = 3 AND s.first_chunk_ns IS NOT NULL");
-        sql.window("s.start_ns", query.window);
-        query.filter.write(Scope::Span, &mut sql);
-        sql.each(connection, |row| {
-            take(Item {
-                key: row.get_ref(0)?.as_str().unwrap_or_default(),
-                start: row.get(1)?,
-                count: 1,
-                errors: 0,
-                tokens: None,
-                cost: None,
-                duration: Measured::Exact(row.get(2)?),
-            });
-            Ok(())
-        })
-    }
-}
-
-/// Rows of `rollup` whose bucket touches the window.
-fn rolled_items(
-    connection: &Connection,
-    window: Window,
-    by: By,
-    take: &mut dyn FnMut(Item<'_>),
-) -> Result<(), Trouble> {
-    let (key, which) = by.of_spans("s");
-    let mut sql = Sql::with_gone(String::new(), "SELECT ");
-    sql.push(&key).push(", s.bucket, s.kind, s.spans, s.errors, s.input_tokens + s.output_tokens, s.cost, s.sketch");
-    sql.push(" FROM rollup s WHERE ?1 = ''").push(&which);
-    sql.push(" AND s.bucket >= ").bind(window.since.div_euclid(BUCKET));
-    sql.push(" AND s.bucket <= ").bind(window.until.saturating_sub(1).div_euclid(BUCKET));
-    sql.each(connection, |row| {
-        let kind = kind_from_number(row.get(2)?);
-        let calls = is_call(kind);
-        let counts = by != By::Agent || kind == Kind::Agent;
-        let name = kind.name();
-        let (tokens, cost): (i64, f64) = (row.get(5)?, row.get(6)?);
-        take(Item {
-            key: if by == By::Kind { name } else { row.get_ref(0)?.as_str().unwrap_or_default() },
-            start: row.get::<_, i64>(1)?.saturating_mul(BUCKET),
-            count: if counts { row.get(3)? } else { 0 },
-            errors: if counts { row.get(4)? } else { 0 },
-            // A rollup does not tell nothing from zero.
-            tokens: (calls && tokens > 0).then_some(tokens),
-            cost: (calls && cost > 0.0).then_some(cost),
-            duration: Measured::Sketch(row.get_ref(7)?.as_blob().unwrap_or_default()),
-        });
-        Ok(())
-    })
-}
-
-fn is_call(kind: Kind) -> bool {
-    matches!(kind, Kind::Generation | Kind::Embedding | Kind::Rerank)
 }
 
 fn first_start(connection: &Connection) -> Result<Option<i64>, Trouble> {

@@ -227,18 +227,17 @@ impl Wanted {
             return Ok(true);
         }
         for id in texts.iter().flat_map(|text| references(text)) {
-            let bits = match seen.get(&id) {
-                Some(bits) => *bits,
-                None => {
-                    let mut statement = connection.prepare_cached("SELECT data FROM blob WHERE id = ?1")?;
-                    let mut rows = statement.query(params![id])?;
-                    let bits = match rows.next()? {
-                        Some(row) => self.bits(row.get_ref(0)?.as_str().unwrap_or_default().as_bytes()),
-                        None => 0,
-                    };
-                    seen.insert(id, bits);
-                    bits
-                }
+            let bits = if let Some(bits) = seen.get(&id) {
+                *bits
+            } else {
+                let mut statement = connection.prepare_cached("SELECT data FROM blob WHERE id = ?1")?;
+                let mut rows = statement.query(params![id])?;
+                let bits = match rows.next()? {
+                    Some(row) => self.bits(row.get_ref(0)?.as_str().unwrap_or_default().as_bytes()),
+                    None => 0,
+                };
+                seen.insert(id, bits);
+                bits
             };
             found |= bits;
             if found == all {
@@ -288,14 +287,21 @@ fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// The numbers of long texts that a body refers to. What only looks like one costs a lookup.
-pub(in crate::store) fn references(data: &str) -> impl Iterator<Item = i64> + '_ {
+pub(crate) fn references(data: &str) -> impl Iterator<Item = i64> + '_ {
     let lists = ["{\"$text\":[", "{\"$list\":["].into_iter().flat_map(move |mark| data.split(mark).skip(1));
     lists.flat_map(|list| {
-        // Pieces that are texts may hold anything, brackets included: those are stepped over.
+        // Pieces that are texts may hold anything, brackets included: those are stepped over. A piece may be a list itself,
+        // of a number and a text.
         let mut rest = list;
+        let mut inside = false;
         std::iter::from_fn(move || {
             loop {
                 rest = rest.trim_start_matches(',');
+                if let Some(after) = rest.strip_prefix(if inside { ']' } else { '[' }) {
+                    inside = !inside;
+                    rest = after;
+                    continue;
+                }
                 let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
                 if end > 0 {
                     let number = rest.get(..end)?.parse().ok();
@@ -387,8 +393,8 @@ mod tests {
 
     #[test]
     fn references_are_read_past_texts_that_look_like_them() {
-        let data = r#"{"attributes":{"a":{"$text":[7]},"b":{"$list":[8,"{\"x\":\"]9,{\"}",10]},"c":"11"}}"#;
-        assert_eq!(references(data).collect::<Vec<_>>(), [7, 8, 10]);
+        let data = r#"{"attributes":{"a":{"$text":[7]},"b":{"$list":[8,"{\"x\":\"]9,{\"}",[9,",\"}"],10]},"c":"11"}}"#;
+        assert_eq!(references(data).collect::<Vec<_>>(), [7, 8, 9, 10]);
         assert_eq!(references("{\"$list\":[\"open").count(), 0);
     }
 

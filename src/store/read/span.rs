@@ -279,8 +279,7 @@ fn assemble(id: String, span: String, stored: Stored, body: &Body, bytes: usize,
     let has_messages = parts.iter().any(Option::is_some);
     let [instructions, sent, received] = parts.map(|part| part.unwrap_or_else(empty));
     let instructions = as_message(instructions);
-    let mut attributes =
-        body.attributes().cloned().map(Value::Object).unwrap_or_else(|| Value::Object(Default::default()));
+    let mut attributes = Value::Object(body.attributes().cloned().unwrap_or_default());
     let mut events: Vec<Value> = body.events().cloned().collect();
     if !whole {
         messages::cut_attributes(&mut attributes);
@@ -344,7 +343,7 @@ fn link(link: super::content::Link<'_>) -> Value {
     map.insert(String::from("trace"), Value::from(link.trace));
     map.insert(String::from("span"), Value::from(link.span));
     map.insert(String::from("role"), Value::from(link.role));
-    let attributes = link.attributes.cloned().unwrap_or_else(|| Value::Object(Default::default()));
+    let attributes = link.attributes.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::default()));
     map.insert(String::from("attributes"), attributes);
     Value::Object(map)
 }

@@ -1,6 +1,6 @@
 //! The answers of a reader, on stores whose rows the tests put there themselves.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
 use serde_json::{Value, json};
 

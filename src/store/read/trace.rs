@@ -302,7 +302,9 @@ fn links(
     while let Some(row) = rows.next()? {
         take(row.get_ref(0)?.as_str().unwrap_or_default(), row.get_ref(1)?.as_str().unwrap_or_default());
     }
-    open.iter().for_each(|(id, data)| take(id, data));
+    for (id, data) in open {
+        take(id, data);
+    }
     found.sort_by_key(|link| link.span);
     Ok(found)
 }

@@ -14,7 +14,8 @@ use super::{ReadError, Reader, Trouble};
 const UNBEGUN_MOST: usize = 1_000;
 /// Values of a facet.
 const FACET: i64 = 20;
-/// Traces whose spans are looked at for the facet of models.
+/// Traces that facets count: the newest. Those whose spans are looked at, for models.
+const FACET_NEWEST: i64 = 20_000;
 const FACET_TRACES: i64 = 2_000;
 /// Buckets of the strip.
 const STRIP: usize = 60;
@@ -224,7 +225,7 @@ impl Json for TracePage {
     }
 }
 
-/// How many traces have which value, the most frequent first.
+/// How many of the newest 20,000 traces have which value, the most frequent first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facets {
     /// By agent.
@@ -246,11 +247,11 @@ impl Json for Facets {
 /// How the window went.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strip {
-    /// Start, traces and traces with errors of each part of the window that has any.
+    /// Start, traces and failed traces of each part of the window that has any.
     pub buckets: Vec<(Time, i64, i64)>,
     /// Traces.
     pub count: i64,
-    /// Traces with errors, recovered ones included.
+    /// Traces that failed; recovered ones did not.
     pub errors: i64,
     /// Nanoseconds: half of the traces took no longer.
     pub p50: Option<i64>,
@@ -389,7 +390,7 @@ impl Reader {
         let mut base = Sql::new(self, connection, "WITH m AS MATERIALIZED (SELECT t.id, t.trace_id, ")?;
         base.push(STATUS).push(" AS status FROM trace t WHERE ?1 IS NOT NULL").window("t.start_ns", query.window);
         query.filter.write(Scope::Trace, &mut base);
-        base.push(" ORDER BY t.start_ns DESC) ");
+        base.push(" ORDER BY t.start_ns DESC LIMIT ").bind(FACET_NEWEST).push(") ");
         let ask = |text: &str| {
             let mut sql = base.clone();
             sql.push(text).push(" ORDER BY 2 DESC, 1 LIMIT ").bind(FACET);
@@ -410,7 +411,7 @@ impl Reader {
     }
 
     fn strip(&self, connection: &Connection, query: &ListQuery) -> Result<Strip, Trouble> {
-        let mut sql = Sql::new(self, connection, "SELECT t.start_ns, t.end_ns - t.start_ns, t.errors > 0, ")?;
+        let mut sql = Sql::new(self, connection, "SELECT t.start_ns, t.end_ns - t.start_ns, t.status = 1, ")?;
         sql.push("coalesce(t.cost, t.reported_cost) FROM trace t WHERE ?1 IS NOT NULL");
         sql.window("t.start_ns", query.window);
         query.filter.write(Scope::Trace, &mut sql);

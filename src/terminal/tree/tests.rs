@@ -10,7 +10,8 @@ use super::*;
 use crate::finished::OwnedValue;
 use crate::sinks::Destination;
 use crate::sinks::testing::{Made, delivery, ledger, span};
-use crate::terminal::render::{Screen, render_headline, render_tree};
+use crate::terminal::line::Screen;
+use crate::terminal::render::{render_headline, render_tree};
 use crate::terminal::text::width;
 
 const WIDE: Screen = Screen { columns: 118, unicode: true, colour: false };

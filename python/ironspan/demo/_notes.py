@@ -1,0 +1,55 @@
+"""The notes that the demo's researcher searches: a subject and a sentence or two each."""
+
+from __future__ import annotations
+
+__all__ = ["NOTES"]
+
+NOTES: tuple[tuple[str, str], ...] = (
+    ("sqlite/one-file", "SQLite keeps a whole database in one file; there is no server to install, start or upgrade."),
+    ("sqlite/wal", "In WAL mode SQLite lets many readers go on while one writer appends to a log."),
+    ("sqlite/one-writer", "SQLite has one writer at a time; other writers wait for the busy timeout and then fail."),
+    (
+        "sqlite/immediate",
+        "A transaction that will write should begin with BEGIN IMMEDIATE, or its upgrade may be refused.",
+    ),
+    ("sqlite/network", "SQLite's locks cannot be trusted on network file systems; keep the file on a local disk."),
+    ("sqlite/size", "A SQLite store of a million spans takes about one gigabyte, most of it the text of prompts."),
+    ("sqlite/vacuum", "Deleted rows leave free pages; incremental vacuum gives them back in small steps."),
+    ("sqlite/fork", "A SQLite connection must not be carried across fork; the child opens its own."),
+    ("sqlite/backup", "Copying a SQLite file while it is written needs the backup interface or VACUUM INTO."),
+    ("sqlite/types", "STRICT tables make SQLite refuse a value of the wrong type."),
+    ("sqlite/search", "FTS5 finds words in a million texts in less than a millisecond, for a seventh more space."),
+    ("sqlite/limits", "A SQLite file may grow to 281 terabytes; a row to one gigabyte by default."),
+    ("postgres/server", "Postgres is a server process with users, roles and a port that somebody has to operate."),
+    ("postgres/writers", "Postgres takes many writers at once; rows are versioned and readers do not block them."),
+    ("postgres/copy", "COPY loads rows into Postgres several times faster than single INSERT statements."),
+    ("postgres/vacuum", "Postgres needs vacuum to remove old row versions; autovacuum has to keep up with updates."),
+    ("postgres/jsonb", "jsonb columns hold attributes of any shape and can be indexed with GIN."),
+    ("postgres/partitions", "Partitions by day make retention a matter of dropping a table."),
+    ("postgres/replication", "Streaming replication keeps a second Postgres server ready to take over."),
+    ("postgres/pool", "Each Postgres connection is a process; a pool keeps their number small."),
+    ("postgres/extensions", "TimescaleDB and Citus spread Postgres tables over chunks and machines."),
+    ("duckdb/analytics", "DuckDB answers percentiles over a million rows in 40 ms and compresses columns well."),
+    ("duckdb/process", "A DuckDB file can be opened for writing by one process only."),
+    ("clickhouse/scale", "ClickHouse stores billions of spans and expects inserts in large batches."),
+    ("parquet/files", "Parquet files are read by every analytics tool and cannot be changed in place."),
+    ("traces/shape", "A trace of an agent has ten to ten thousand spans; prompts make up four fifths of its bytes."),
+    ("traces/local", "For one machine and one team a local file is enough until several machines write traces."),
+    ("traces/otlp", "OTLP sends the same spans to a collector later, so the choice of a store can be changed."),
+    ("traces/retention", "Keep failed traces longer than good ones; cap the store by size and by age."),
+    ("traces/sampling", "Sample by trace id, so that a trace is kept or dropped as a whole."),
+    ("traces/prices", "Cost is computed where usage is known: tokens of a model call times the price of its model."),
+    ("traces/errors", "An error that an agent recovered from should be seen without making the whole trace red."),
+    ("traces/context", "The traceparent header carries trace id and span id from one process to the next."),
+    ("agents/retries", "Retry a tool that timed out with a pause, and give up after three attempts."),
+    ("agents/handoff", "Hand over the facts and not the whole conversation: tokens are paid for every turn."),
+    ("agents/sandbox", "Run code of a model in a process of its own, without packages and with a time limit."),
+    ("agents/plan", "A manager plans once and lets workers run side by side where they do not need each other."),
+    ("agents/evaluate", "Check an answer against its sources before it is shown: which words have no support?"),
+    ("models/small", "A small model summarises as well as a large one at a fifteenth of the price."),
+    ("models/cache", "Providers charge less for the beginning of a prompt that they have seen before."),
+    (
+        "embeddings/cosine",
+        "Cosine similarity compares directions of vectors; scale the vectors once when they are stored.",
+    ),
+)

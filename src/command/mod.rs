@@ -1,0 +1,99 @@
+//! The command `ironspan`: the local store in the terminal. Python's `ironspan.__main__` calls [`run`].
+//!
+//! ```text
+//! words --args--> one file for each command --Reader--> rows --output, terminal--> text or JSON
+//! ```
+//!
+//! Data goes to standard output, everything else to standard error; colour says nothing that words do not. Exit status:
+//! 0 done, 1 nothing found or a check that failed, 2 wrong usage, 3 the store cannot be used.
+
+mod args;
+mod doctor;
+mod export;
+mod figures;
+mod import;
+mod list;
+mod otlp;
+mod output;
+mod purge;
+mod score;
+mod show;
+mod store;
+mod tail;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::config::Environment;
+use args::{Cli, Command};
+use output::{Failure, Out};
+
+/// What the command runs in.
+pub struct Surroundings<'a> {
+    /// The variables.
+    pub environment: &'a dyn Environment,
+    /// The working folder.
+    pub folder: PathBuf,
+    /// Where confirmations come from; `None` when nobody can be asked.
+    pub input: Option<&'a mut dyn BufRead>,
+    /// Standard output.
+    pub out: &'a mut dyn Write,
+    /// Standard error.
+    pub err: &'a mut dyn Write,
+    /// Columns of standard output, where it is a terminal.
+    pub columns: Option<u16>,
+    /// Whether standard error is a terminal, for progress.
+    pub shows_progress: bool,
+    /// What local time is ahead of UTC, seconds.
+    pub utc_offset: i64,
+}
+
+/// Runs the command. `arguments` begin with the program's name. Returns the exit status.
+#[must_use]
+pub fn run(arguments: Vec<String>, surroundings: Surroundings<'_>) -> u8 {
+    let mut out = Out::new(surroundings);
+    let result = match Cli::try_parse_from(args::protect_negations(arguments)) {
+        Ok(cli) => dispatch(cli, &mut out),
+        Err(error) if !error.use_stderr() => out.text(&error.to_string()),
+        Err(error) => Err(Failure::Clap(error)),
+    };
+    let result = result.and_then(|()| out.flush());
+    match result {
+        Ok(()) => 0,
+        Err(failure) => out.fail(&failure),
+    }
+}
+
+fn dispatch(cli: Cli, out: &mut Out<'_>) -> Result<(), Failure> {
+    let common = cli.common;
+    out.set_up(common.json, common.color);
+    match cli.command {
+        Command::Demo { .. } => Err(Failure::Usage(
+            String::from("demo has to be the first word"),
+            Some(String::from("write: ironspan demo --store PATH")),
+        )),
+        Command::List(list) => list::run(&common, &list, out),
+        Command::Show(show) => show::run(&common, &show, out),
+        Command::Tail(tail) => tail::run(&common, &tail, out),
+        Command::Stats(stats) => figures::stats(&common, &stats, out),
+        Command::Errors(errors) => figures::errors(&common, &errors, out),
+        Command::View(view) => view::run(&common, &view, out),
+        Command::Doctor => doctor::run(&common, out),
+        Command::Export(export) => export::run(&common, &export, out),
+        Command::Import(import) => import::run(&common, &import, out),
+        Command::Score(score) => score::run(&common, &score, out),
+        Command::Purge(purge) => purge::run(&common, &purge, out),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ironspan", &mut script);
+            out.text(&String::from_utf8_lossy(&script))
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Spans of a store as OTLP JSON, and spans from OTLP JSON or from our own lines (OTLP specification, "JSON Protobuf
+//! Encoding": ids in hexadecimal, 64-bit numbers as texts).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::ids::{SpanId, TraceId};
+use crate::keys::names;
+use crate::kind::{Kind, Outcome};
+use crate::store::read::Status;
+use crate::store::read::span::SpanContent;
+
+/// Containers nested deeper than this become nothing.
+const DEPTH: usize = 64;
+/// Code of a failed span in OTLP.
+const ERROR: i64 = 2;
+
+/// Spans of one trace, by who sent them.
+#[derive(Debug, Default)]
+pub(crate) struct Envelopes {
+    by_resource: BTreeMap<String, Vec<Value>>,
+}
+
+impl Envelopes {
+    /// Adds a span. One that has not ended is left out: OTLP has no such thing.
+    pub(crate) fn add(&mut self, span: &SpanContent) {
+        if !matches!(span.status, Status::Running | Status::Lost) {
+            self.by_resource.entry(span.resource.0.clone()).or_default().push(wire(span));
+        }
+    }
+
+    /// One line of `TracesData`; `None` when there is no span.
+    pub(crate) fn finish(self) -> Option<String> {
+        if self.by_resource.is_empty() {
+            return None;
+        }
+        let resources = self.by_resource.into_iter().map(|(resource, spans)| {
+            let attributes = serde_json::from_str::<Value>(&resource).unwrap_or_default();
+            json!({
+                "resource": {"attributes": pairs(attributes.as_object())},
+                "scopeSpans": [{"scope": {"name": "ironspan", "version": env!("CARGO_PKG_VERSION")}, "spans": spans}],
+            })
+        });
+        Some(json!({"resourceSpans": resources.collect::<Vec<_>>()}).to_string())
+    }
+}
+
+fn wire(span: &SpanContent) -> Value {
+    let mut attributes = span.attributes.as_object().cloned().unwrap_or_default();
+    attributes.entry(names::KIND).or_insert_with(|| span.kind.name().into());
+    if !matches!(span.status, Status::Ok | Status::Error) {
+        attributes.entry(names::STATUS).or_insert_with(|| span.status.name().into());
+    }
+    let events = span.events.iter().map(|event| {
+        json!({
+            "timeUnixNano": event.get("time").cloned().unwrap_or_default(),
+            "name": event.get("name").cloned().unwrap_or_default(),
+            "attributes": pairs(event.get("attributes").and_then(Value::as_object)),
+        })
+    });
+    let links = span.links.iter().map(|link| {
+        json!({
+            "traceId": link.get("trace").cloned().unwrap_or_default(),
+            "spanId": link.get("span").cloned().unwrap_or_default(),
+            "attributes": pairs(link.get("attributes").and_then(Value::as_object)),
+        })
+    });
+    let mut wire = json!({
+        "traceId": span.trace,
+        "spanId": span.id,
+        "name": span.name,
+        "kind": span.kind.default_span_kind() as i64,
+        "startTimeUnixNano": span.start_ns.to_string(),
+        "endTimeUnixNano": span.start_ns.saturating_add(span.duration_ns).to_string(),
+        "attributes": pairs(Some(&attributes)),
+        "events": events.collect::<Vec<_>>(),
+        "links": links.collect::<Vec<_>>(),
+        "status": {},
+    });
+    if let Some(parent) = &span.parent {
+        wire["parentSpanId"] = parent.as_str().into();
+    }
+    if let Some(error) = &span.error {
+        wire["status"] = json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()});
+    }
+    wire
+}
+
+fn pairs(attributes: Option<&Map<String, Value>>) -> Vec<Value> {
+    let members = attributes.into_iter().flatten();
+    members.map(|(key, value)| json!({"key": key, "value": any_value(value, 0)})).collect()
+}
+
+fn any_value(value: &Value, depth: usize) -> Value {
+    if depth > DEPTH {
+        return json!({});
+    }
+    match value {
+        Value::Null => json!({}),
+        Value::Bool(value) => json!({"boolValue": value}),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => json!({"intValue": integer.to_string()}),
+            None => json!({"doubleValue": number}),
+        },
+        Value::String(text) => json!({"stringValue": text}),
+        Value::Array(items) => {
+            let values: Vec<Value> = items.iter().map(|item| any_value(item, depth + 1)).collect();
+            json!({"arrayValue": {"values": values}})
+        }
+        Value::Object(members) => {
+            let values: Vec<Value> =
+                members.iter().map(|(key, value)| json!({"key": key, "value": any_value(value, depth + 1)})).collect();
+            json!({"kvlistValue": {"values": values}})
+        }
+    }
+}
+
+/// A span that comes from a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Incoming {
+    pub(crate) trace: TraceId,
+    pub(crate) id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) name: String,
+    pub(crate) agent: String,
+    pub(crate) kind: Kind,
+    pub(crate) outcome: Outcome,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) flags: u32,
+    pub(crate) message: String,
+    pub(crate) state: String,
+    pub(crate) attributes: Map<String, Value>,
+    pub(crate) events: Vec<(u64, String, Map<String, Value>)>,
+    pub(crate) links: Vec<(TraceId, SpanId, Map<String, Value>)>,
+    pub(crate) resource: Map<String, Value>,
+}
+
+/// The spans of one JSON document: `TracesData` of OTLP, or a line of `ironspan export`. What cannot be read is told by
+/// a sentence each, and left out.
+pub(crate) fn read(document: &Value, wrong: &mut Vec<String>) -> Vec<Incoming> {
+    let list = |value: &Value, names: [&str; 2]| -> Vec<Value> {
+        let found = names.iter().find_map(|name| value.get(name)).and_then(Value::as_array);
+        found.cloned().unwrap_or_default()
+    };
+    if document.get("trace").is_some() && document.get("id").is_some() {
+        return own(document).map_err(|text| wrong.push(text)).into_iter().collect();
+    }
+    let resources = list(document, ["resourceSpans", "resource_spans"]);
+    if resources.is_empty() {
+        wrong.push(String::from("neither resourceSpans of OTLP nor a line of `ironspan export`"));
+    }
+    let mut spans = Vec::new();
+    for resource in resources {
+        let attributes = plain_pairs(resource.get("resource").and_then(|resource| resource.get("attributes")), 0);
+        for scope in list(&resource, ["scopeSpans", "scope_spans"]) {
+            for span in scope.get("spans").and_then(Value::as_array).into_iter().flatten() {
+                match foreign(span, &attributes) {
+                    Ok(span) => spans.push(span),
+                    Err(text) => wrong.push(text),
+                }
+            }
+        }
+    }
+    spans
+}
+
+fn trace_id(value: Option<&Value>) -> Result<TraceId, String> {
+    let id = value.and_then(Value::as_str).and_then(TraceId::from_hex_any_case).filter(|id| id.is_valid());
+    id.ok_or_else(|| String::from("a span without a trace id of 32 hexadecimal digits"))
+}
+
+fn span_id(value: Option<&Value>) -> Result<SpanId, String> {
+    let id = value.and_then(Value::as_str).and_then(SpanId::from_hex_any_case).filter(|id| id.is_valid());
+    id.ok_or_else(|| String::from("a span without an id of 16 hexadecimal digits"))
+}
+
+/// A number, also as the text that 64-bit numbers are in JSON.
+fn number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::String(digits) => digits.parse().ok(),
+        other => other.as_u64(),
+    }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn foreign(span: &Value, resource: &Map<String, Value>) -> Result<Incoming, String> {
+    let attributes = plain_pairs(span.get("attributes"), 0);
+    let start = number(span.get("startTimeUnixNano")).ok_or("a span without startTimeUnixNano")?;
+    let status = span.get("status");
+    let code = status.and_then(|status| status.get("code"));
+    let has_failed =
+        code.is_some_and(|code| code.as_i64() == Some(ERROR) || code.as_str() == Some("STATUS_CODE_ERROR"));
+    let outcome = if has_failed {
+        Outcome::Error
+    } else {
+        attributes.get(names::STATUS).and_then(Value::as_str).map_or(Outcome::Ok, outcome)
+    };
+    let items = |name: &str| span.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let events = items("events").into_iter().map(|event| {
+        let time = number(event.get("timeUnixNano")).unwrap_or(start);
+        (time, text(&event, "name"), plain_pairs(event.get("attributes"), 0))
+    });
+    let links = items("links").into_iter().filter_map(|link| {
+        let ids = (trace_id(link.get("traceId")).ok()?, span_id(link.get("spanId")).ok()?);
+        Some((ids.0, ids.1, plain_pairs(link.get("attributes"), 0)))
+    });
+    Ok(Incoming {
+        trace: trace_id(span.get("traceId"))?,
+        id: span_id(span.get("spanId"))?,
+        parent: span_id(span.get("parentSpanId")).ok(),
+        name: text(span, "name"),
+        agent: attributes.get("gen_ai.agent.name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        kind: kind(&attributes),
+        outcome,
+        start,
+        end: number(span.get("endTimeUnixNano")).unwrap_or(start),
+        flags: number(span.get("flags")).and_then(|flags| u32::try_from(flags).ok()).unwrap_or(0),
+        message: status.map(|status| text(status, "message")).unwrap_or_default(),
+        state: text(span, "traceState"),
+        events: events.collect(),
+        links: links.collect(),
+        resource: resource.clone(),
+        attributes,
+    })
+}
+
+/// A line of `ironspan export`.
+fn own(line: &Value) -> Result<Incoming, String> {
+    let object = |value: &Value, name: &str| value.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+    let start = number(line.get("start")).ok_or("a span without start")?;
+    let items = |name: &str| line.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let events = items("events")
+        .into_iter()
+        .map(|event| (number(event.get("time")).unwrap_or(start), text(&event, "name"), object(&event, "attributes")));
+    let links = items("links").into_iter().filter_map(|link| {
+        let ids = (trace_id(link.get("trace")).ok()?, span_id(link.get("span")).ok()?);
+        Some((ids.0, ids.1, object(&link, "attributes")))
+    });
+    let status = line.get("status").and_then(Value::as_str).unwrap_or("ok");
+    if matches!(status, "running" | "lost") {
+        return Err(String::from("a span that had not ended"));
+    }
+    Ok(Incoming {
+        trace: trace_id(line.get("trace"))?,
+        id: span_id(line.get("id"))?,
+        parent: span_id(line.get("parent")).ok(),
+        name: text(line, "name"),
+        agent: text(line, "agent"),
+        kind: line.get("kind").and_then(Value::as_str).and_then(Kind::from_name).unwrap_or_default(),
+        outcome: outcome(status),
+        start,
+        end: start.saturating_add(number(line.get("duration")).unwrap_or(0)),
+        flags: 0,
+        message: line.get("error").map(|error| text(error, "message")).unwrap_or_default(),
+        state: String::new(),
+        attributes: object(line, "attributes"),
+        events: events.collect(),
+        links: links.collect(),
+        resource: object(line, "resource"),
+    })
+}
+
+fn outcome(word: &str) -> Outcome {
+    match word {
+        "error" => Outcome::Error,
+        "cancelled" => Outcome::Cancelled,
+        "interrupted" => Outcome::Interrupted,
+        "abandoned" => Outcome::Abandoned,
+        _ => Outcome::Ok,
+    }
+}
+
+/// What a step is, as ironspan, the GenAI conventions or OpenInference say it.
+fn kind(attributes: &Map<String, Value>) -> Kind {
+    let word = |name: &str| attributes.get(name).and_then(Value::as_str).unwrap_or_default();
+    if let Some(kind) = Kind::from_name(word(names::KIND)) {
+        return kind;
+    }
+    match word("gen_ai.operation.name") {
+        "chat" | "text_completion" | "generate_content" => return Kind::Generation,
+        "embeddings" => return Kind::Embedding,
+        "execute_tool" => return Kind::Tool,
+        "invoke_agent" | "create_agent" => return Kind::Agent,
+        "invoke_workflow" => return Kind::Workflow,
+        "retrieval" => return Kind::Retrieval,
+        _ => {}
+    }
+    match word("openinference.span.kind") {
+        "LLM" => Kind::Generation,
+        "EMBEDDING" => Kind::Embedding,
+        "TOOL" => Kind::Tool,
+        "AGENT" => Kind::Agent,
+        "RETRIEVER" => Kind::Retrieval,
+        "RERANKER" => Kind::Rerank,
+        "GUARDRAIL" => Kind::Guardrail,
+        "EVALUATOR" => Kind::Evaluator,
+        _ => Kind::Span,
+    }
+}
+
+fn plain_pairs(pairs: Option<&Value>, depth: usize) -> Map<String, Value> {
+    let pairs = pairs.and_then(Value::as_array).into_iter().flatten();
+    pairs
+        .filter_map(|pair| {
+            let key = pair.get("key")?.as_str().filter(|key| !key.is_empty())?;
+            Some((key.to_owned(), plain(pair.get("value").unwrap_or(&Value::Null), depth)))
+        })
+        .collect()
+}
+
+fn plain(value: &Value, depth: usize) -> Value {
+    let Some((name, inner)) = value.as_object().and_then(|members| members.iter().next()) else { return Value::Null };
+    if depth > DEPTH {
+        return Value::Null;
+    }
+    match name.as_str() {
+        "stringValue" | "boolValue" | "doubleValue" | "bytesValue" => inner.clone(),
+        "intValue" => match inner {
+            Value::String(digits) => digits.parse::<i64>().map_or(Value::Null, Value::from),
+            other => other.clone(),
+        },
+        "arrayValue" => {
+            let values = inner.get("values").and_then(Value::as_array).into_iter().flatten();
+            values.map(|item| plain(item, depth + 1)).collect()
+        }
+        "kvlistValue" => Value::Object(plain_pairs(inner.get("values"), depth + 1)),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failing test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_survive_the_way_out_and_in() {
+        let value = json!({"a": [1, -2.5, true, null, "x"], "b": {"c": {"d": 9_007_199_254_740_993_i64}}});
+        assert_eq!(plain(&any_value(&value, 0), 0), value);
+    }
+
+    #[test]
+    fn what_is_no_span_is_told() {
+        let mut wrong = Vec::new();
+        assert!(read(&json!({"hello": 1}), &mut wrong).is_empty());
+        assert!(read(&json!({"trace": "7", "id": "8", "start": "1"}), &mut wrong).is_empty());
+        let spans = json!([{"traceId": "ab", "spanId": "cd", "startTimeUnixNano": "5"}, {"startTimeUnixNano": "5"}, 7]);
+        let document = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+        assert!(read(&document, &mut wrong).is_empty());
+        assert_eq!(wrong.len(), 5, "{wrong:?}");
+    }
+
+    #[test]
+    fn a_span_of_another_tool_is_known_by_its_attributes() {
+        let attributes = json!([{"key": "openinference.span.kind", "value": {"stringValue": "LLM"}}]);
+        let span = json!({"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "llm",
+            "startTimeUnixNano": "5", "endTimeUnixNano": 9, "status": {"code": "STATUS_CODE_ERROR", "message": "no"},
+            "attributes": attributes});
+        let mut wrong = Vec::new();
+        let document = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
+        let spans = read(&document, &mut wrong);
+        let span = spans.first().unwrap();
+        assert_eq!(
+            (span.kind, span.outcome, span.end, span.message.as_str()),
+            (Kind::Generation, Outcome::Error, 9, "no")
+        );
+    }
+}

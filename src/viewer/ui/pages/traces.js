@@ -198,7 +198,7 @@ export default function Traces() {
       ${facts?.facets && html`<${Facets} facets=${facts.facets} q=${q} />`}
       ${chosen.size > 0 && html`<button class="btn primary" disabled=${chosen.size !== 2} onClick=${() => go(href(["compare"], { a: [...chosen][0], b: [...chosen][1] }))}>Compare ${chosen.size} of 2</button>`}
     </div>`}
-    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} failed=${facts.facets ? facts.facets.status?.find((/** @type {[string, number]} */ [s]) => s === "error")?.[1] ?? 0 : null} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
+    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
     ${error && error.status !== 400 && html`<${Problem} error=${error} retry=${() => load(new AbortController().signal)} />`}
     ${empty ? html`<div class="page"><${FirstUse} path=${store.value?.path} /></div>`
       : blank ? html`<${Empty} title="No trace fits"><p>${q ? "Nothing in this window fits the filter." : "Nothing was recorded in this window."}</p>

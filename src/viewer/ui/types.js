@@ -45,7 +45,7 @@
  *   messages: {instructions?: Message[], input?: Message[], output?: Message[]}|null,
  *   tools: {name: string, description: string|null, parameters: any}[]|null,
  *   documents: {id: string|null, score: number|null, content: string|null, metadata: any}[]|null,
- *   query: string|null, input: string|null, output: string|null, usage: Usage|null, cost: number|null,
+ *   query: string|null, input: string|null, output: string|null, whole?: Record<string, number>|null, usage: Usage|null, cost: number|null,
  *   first_chunk: number|null, finish_reasons: string[]|null, attributes: Record<string, any>,
  *   events: {time: string, name: string, attributes: Record<string, any>}[],
  *   links: {trace: string, span: string, role: string|null, attributes: Record<string, any>}[],

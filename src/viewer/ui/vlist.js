@@ -72,7 +72,7 @@ export function VList(props) {
     ${props.header}
     <div class="vlist-body" role=${props.role ?? "list"} aria-label=${props.label} style=${{ height: `${full}px` }}>
       ${props.overlay}
-      <div class="vlist-rows" style=${{ transform: `translateY(${from * height}px)` }}>${rows}</div>
+      <div class="vlist-rows" role="none" style=${{ transform: `translateY(${from * height}px)` }}>${rows}</div>
     </div>
     ${props.footer}
   </div>`;

@@ -45,7 +45,7 @@ export default function Compare() {
   return html`<div class="compare">
     <header class="compare-head"><${Side} trace=${answer.a} letter="A" /><${Side} trace=${answer.b} letter="B" /><${Difference} a=${answer.a} b=${answer.b} />
       <div class="trace-actions"><button class="btn" onClick=${() => go(href(["compare"], { a: b, b: a }))}>Swap</button><button class="btn" onClick=${() => setQuery({ b: "", row: "" })}>Another B</button></div></header>
-    <div class="compare-split"><${VList} class="cmp-list" label="Steps of both" count=${rows.length} height=${28} headerHeight=${28}
+    <div class="compare-split"><${VList} class="cmp-list" role="group" label="Steps of both" count=${rows.length} height=${28} headerHeight=${28}
       header=${html`<div class="cmp-row cmp-top"><span></span><span>step</span><span class="num">A</span><span class="num">B</span><span class="num">difference</span></div>`}
       render=${(/** @type {number} */ k) => html`<${Step} key=${k} row=${rows[k]} treeA=${treeA} treeB=${treeB} active=${k === chosen} onPick=${() => setQuery({ row: k }, true)} />`} />
       <div class="cmp-detail">${picked ? html`<${StepDiff} key=${`${a}${b}${row}`} a=${answer.a.id} b=${answer.b.id} spanA=${picked.a === null ? null : answer.a_spans.id[picked.a]} spanB=${picked.b === null ? null : answer.b_spans.id[picked.b]} name=${picked.name} kind=${picked.kind} />` : html`<div class="empty"><p>Choose a step to see what its input and output differ in.</p></div>`}</div></div>

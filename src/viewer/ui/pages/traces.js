@@ -198,7 +198,7 @@ export default function Traces() {
       ${facts?.facets && html`<${Facets} facets=${facts.facets} q=${q} />`}
       ${chosen.size > 0 && html`<button class="btn primary" disabled=${chosen.size !== 2} onClick=${() => go(href(["compare"], { a: [...chosen][0], b: [...chosen][1] }))}>Compare ${chosen.size} of 2</button>`}
     </div>`}
-    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} failed=${facts.facets ? facts.facets.status?.find((/** @type {[string, number]} */ [s]) => s === "error")?.[1] ?? 0 : null} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
+    ${!empty && facts?.strip && html`<${Strip} strip=${facts.strip} onRange=${(/** @type {string} */ a, /** @type {string} */ b) => setQuery({ since: a, until: b })} />`}
     ${error && error.status !== 400 && html`<${Problem} error=${error} retry=${() => load(new AbortController().signal)} />`}
     ${empty ? html`<div class="page"><${FirstUse} path=${store.value?.path} /></div>`
       : blank ? html`<${Empty} title="No trace fits"><p>${q ? "Nothing in this window fits the filter." : "Nothing was recorded in this window."}</p>
@@ -206,7 +206,7 @@ export default function Traces() {
           ${(since !== "all" || until) && html`<button class="btn" onClick=${() => setQuery({ since: "all", until: "" })}>Look at all time</button>`}</div><//>`
       : html`<div class="list-frame">
         ${fresh.size > 0 && html`<button class="fresh" onClick=${showFresh}>${plural(fresh.size, "new trace")} — show</button>`}
-        <${VList} class="trace-list" role="rowgroup" label="Traces" count=${rows.length} height=${narrow ? ROW_NARROW : ROW} headerHeight=${narrow ? 0 : 32} api=${list} onEnd=${more}
+        <${VList} class="trace-list" label="Traces" count=${rows.length} height=${narrow ? ROW_NARROW : ROW} headerHeight=${narrow ? 0 : 32} api=${list} onEnd=${more}
           header=${html`<${Head} sort=${sort} />`}
           render=${(/** @type {number} */ k) => html`<${TraceLine} key=${rows[k].id} row=${rows[k]} longest=${longest} active=${k === cursor} chosen=${chosen.has(rows[k].id)} now=${Date.now()}
             onToggle=${toggle} onOpen=${() => open(k)} />`}
@@ -245,7 +245,7 @@ const COLUMNS = [["", "", ""], ["", "status", ""], ["", "name", ""], ["", "agent
 
 /** @param {{sort: string}} props */
 function Head({ sort }) {
-  return html`<div class="trace-head" role="row">${COLUMNS.map(([id, word, cls], k) => html`<div key=${k} role="columnheader" class=${cls} aria-sort=${id && id === sort ? "descending" : undefined}>
+  return html`<div class="trace-head">${COLUMNS.map(([id, word, cls], k) => html`<div key=${k} class=${cls}>
     ${id ? html`<button class="sort" aria-pressed=${id === sort} title=${id === "start" ? "Newest first" : `Largest ${word} first`} onClick=${() => setQuery({ sort: id === "start" ? "" : id })}>${word}${id === sort ? " ↓" : ""}</button>` : word}</div>`)}</div>`;
 }
 
@@ -256,7 +256,7 @@ function TraceLine({ row, longest, active, chosen, now, onToggle, onOpen }) {
   const tokens = totalTokens(row.tokens);
   const today = date(toMs(row.start)) === date(now);
   const unpriced = row.unpriced > 0 && row.cost !== null;
-  return html`<div class=${`trace-line ${active ? "active" : ""} ${chosen ? "chosen" : ""}`} role="row" data-trace=${row.id}>
+  return html`<div class=${`trace-line ${active ? "active" : ""} ${chosen ? "chosen" : ""}`} role="listitem" data-trace=${row.id}>
     <label class="pick" title="Choose two for comparing"><input type="checkbox" checked=${chosen} onChange=${() => onToggle(row.id)} aria-label=${`Choose ${row.name}`} /></label>
     <div class="c-status"><${StatusMark} status=${row.status} /></div>
     <a class="c-name clip" href=${href(["t", row.id])} title=${row.name} onClick=${(/** @type {MouseEvent} */ e) => {

@@ -7,6 +7,7 @@ import { clock, moment } from "../fmt.js";
 import { colour, paint } from "../state.js";
 
 const HEIGHT = 176;
+const SPARSE = 30;
 /** @type {Promise<any>|null} */
 let library = null;
 
@@ -58,7 +59,7 @@ export function Chart({ title, note, times, lines, show, about = "", log = false
           label: line.label, stroke: line.bars ? undefined : colour(line.colour), width: line.bars ? 0 : 1.75, dash: line.dash ? [5, 4] : undefined, spanGaps: false,
           fill: line.bars || line.fill ? transparent(colour(line.colour), line.bars ? 0.75 : 0.14) : undefined,
           paths: line.bars ? UPlot.paths.bars({ size: [0.82, 60], align: 1 }) : UPlot.paths.linear(),
-          points: { show: line.bars ? false : (/** @type {any} */ u, /** @type {number} */ s, /** @type {number} */ from, /** @type {number} */ to) => to - from < 40, size: 5 },
+          points: { show: !line.bars, size: 5, filter: () => dots(line.values) },
         }))],
         cursor: { x: true, y: false, points: { size: 7 }, drag: { x: true, y: false, setScale: false }, bind: {
           mousedown: (/** @type {any} */ u, /** @type {any} */ t, /** @type {any} */ next) => (/** @type {MouseEvent} */ e) => {
@@ -96,6 +97,14 @@ export function Chart({ title, note, times, lines, show, about = "", log = false
     ${empty ? html`<div class="chart-empty muted">nothing in this window</div>` : html`<div class="chart-box" ref=${box}></div>`}
     ${at >= 0 && at < times.length && html`<span class="chart-at muted">${moment(times[at])}</span>`}
   </figure>`;
+}
+
+/** Where a dot is needed: everywhere in a sparse line, else where a line of one point would not be seen.
+ * @param {(number|null)[]} values */
+function dots(values) {
+  const known = values.map((v, k) => (v === null ? -1 : k)).filter((k) => k >= 0);
+  if (known.length <= SPARSE) return known;
+  return known.filter((k) => (values[k - 1] ?? null) === null && (values[k + 1] ?? null) === null);
 }
 
 /** @param {string} rgb as getComputedStyle gives it @param {number} alpha */

@@ -93,7 +93,7 @@ export function Detail({ traceId, tree, index, tries, scores, onSelect, onClose,
       ${error && html`<${Problem} error=${error} />`}
       ${here ? html`<${Content} span=${here} tree=${tree} index=${index} onSelect=${onSelect} onWhole=${whole} />` : !error && html`<div class="muted pending">Loading the content …</div>`}
       ${here && html`<section><h3>Scores</h3>${mine.length > 0 && html`<${ScoreList} scores=${mine} onChange=${onScores} />`}<${ScoreForm} trace=${traceId} span=${id} onChange=${onScores} /></section>
-        <${Rest} span=${here} />`}
+        <${Rest} span=${here} onWhole=${whole} />`}
     </div>
   </div>`;
 }
@@ -141,10 +141,10 @@ function Content({ span, tree, index, onSelect, onWhole }) {
   return html`<div class="content">
     ${!nothing && html`<div class="reading"><${ReadingSwitch} /></div>`}
     ${talk && html`<${Conversation} span=${span} tree=${tree} index=${index} onSelect=${onSelect} onWhole=${onWhole} />`}
-    ${span.query && html`<section><h3>Query</h3><div class="bubble role-user"><${Text} text=${span.query} /></div></section>`}
+    ${span.query && html`<section><h3>Query</h3><div class="bubble role-user"><${Text} text=${span.query} whole=${span.whole?.query} onWhole=${onWhole} /></div></section>`}
     ${documents.length > 0 && html`<section><h3>Documents <span class="muted">${count(documents.length)}</span></h3>${documents.map((d, k) => html`<${Document} key=${k} doc=${d} place=${k + 1} />`)}</section>`}
-    ${!talk && span.input !== null && span.input !== undefined && html`<section><h3>Input<${CopyButton} text=${span.input} /></h3><div class="bubble role-user"><${Text} text=${span.input} /></div></section>`}
-    ${!talk && span.output !== null && span.output !== undefined && html`<section><h3>Output<${CopyButton} text=${span.output} /></h3><div class="bubble role-assistant"><${Text} text=${span.output} prefer="markdown" /></div></section>`}
+    ${!talk && span.input !== null && span.input !== undefined && html`<section><h3>Input<${CopyButton} text=${span.input} /></h3><div class="bubble role-user"><${Text} text=${span.input} whole=${span.whole?.input} onWhole=${onWhole} /></div></section>`}
+    ${!talk && span.output !== null && span.output !== undefined && html`<section><h3>Output<${CopyButton} text=${span.output} /></h3><div class="bubble role-assistant"><${Text} text=${span.output} prefer="markdown" whole=${span.whole?.output} onWhole=${onWhole} /></div></section>`}
     ${nothing && html`<p class="muted pending">No input or output was recorded for this span.</p>`}
   </div>`;
 }
@@ -161,8 +161,8 @@ function Document({ doc, place }) {
   </article>`;
 }
 
-/** @param {{span: SpanBody}} props */
-function Rest({ span }) {
+/** @param {{span: SpanBody, onWhole: () => Promise<void>}} props */
+function Rest({ span, onWhole }) {
   const usage = span.usage;
   const attributes = Object.entries(span.attributes ?? {});
   const resource = Object.entries(span.resource ?? {});
@@ -176,7 +176,7 @@ function Rest({ span }) {
       <div><dt>cost</dt><dd>${money(span.cost)}</dd></div>
       ${usage.output && span.duration ? html`<div><dt>output per second</dt><dd>${short(usage.output / (Math.max(1, span.duration - (span.first_chunk ?? 0)) / 1e9))}</dd></div>` : ""}</dl></section>`}
     ${(span.tools?.length ?? 0) > 0 && html`<${Fold} name="Tools offered" n=${span.tools?.length ?? 0}>${span.tools?.map((t, k) => html`<details class="tool-offer" key=${k}><summary><b class="mono">${t.name}</b> <span class="muted">${t.description ?? ""}</span></summary>${t.parameters && html`<${Value} value=${t.parameters} />`}</details>`)}<//>`}
-    <${Fold} name="Attributes" n=${attributes.length} open=${attributes.length > 0 && attributes.length <= 12}><${Pairs} entries=${attributes} /><//>
+    <${Fold} name="Attributes" n=${attributes.length} open=${attributes.length > 0 && attributes.length <= 12}><${Pairs} entries=${attributes} onWhole=${onWhole} /><//>
     <${Fold} name="Events" n=${events.length}>${events.map((e, k) => html`<div class="event" key=${k}><div class="row"><b class="clip">${e.name}</b><span class="muted" title=${when(e.time)}>+${duration((toMs(e.time) - toMs(span.start)) * 1e6)}</span></div><${Pairs} entries=${Object.entries(e.attributes ?? {})} /></div>`)}<//>
     <${Fold} name="Links" n=${links.length}>${links.map((l, k) => html`<div class="event" key=${k}><a class="mono" href=${href(["t", l.trace], { span: l.span })}>${l.trace.slice(0, 8)} / ${l.span}</a> ${l.role && html`<span class="muted">${l.role}</span>`}<${Pairs} entries=${Object.entries(l.attributes ?? {})} /></div>`)}<//>
     <${Fold} name="Resource" n=${resource.length}><${Pairs} entries=${resource} /><//>
@@ -191,11 +191,16 @@ function Fold({ name, n, note, open = false, children: content }) {
   return html`<details class="fold" open=${shown} onToggle=${(/** @type {any} */ e) => setShown(e.currentTarget.open)}><summary><h3>${name} <span class="muted">${note ?? count(n)}</span></h3></summary>${shown && (typeof content === "function" ? content() : content)}</details>`;
 }
 
-/** @param {{entries: [string, any][]}} props */
-function Pairs({ entries }) {
+/** Whether a value is the beginning of a long text. @param {any} v */
+function isCut(v) {
+  return v !== null && typeof v === "object" && v.type === "text" && typeof v.content === "string" && typeof v.whole === "number";
+}
+
+/** @param {{entries: [string, any][], onWhole?: () => Promise<void>}} props */
+function Pairs({ entries, onWhole }) {
   const [wanted, setWanted] = useState("");
   const needle = wanted.toLowerCase();
   const shown = wanted ? entries.filter(([k, v]) => k.toLowerCase().includes(needle) || String(v).toLowerCase().includes(needle)) : entries;
   return html`${entries.length > 14 && html`<input class="field pairs-find" placeholder="find in these" aria-label="Find in attributes" value=${wanted} onInput=${(/** @type {any} */ e) => setWanted(e.target.value)} />`}
-    <dl class="pairs">${shown.map(([k, v]) => html`<div key=${k}><dt class="mono" title=${k}>${k}</dt><dd>${typeof v === "string" ? html`<${Text} text=${v} />` : html`<span class="mono">${JSON.stringify(v)}</span>`}<${CopyButton} text=${typeof v === "string" ? v : JSON.stringify(v)} /></dd></div>`)}</dl>`;
+    <dl class="pairs">${shown.map(([k, v]) => html`<div key=${k}><dt class="mono" title=${k}>${k}</dt><dd>${typeof v === "string" ? html`<${Text} text=${v} />` : isCut(v) ? html`<${Text} text=${v.content} whole=${v.whole} onWhole=${onWhole} />` : html`<span class="mono">${JSON.stringify(v)}</span>`}<${CopyButton} text=${typeof v === "string" ? v : JSON.stringify(v)} /></dd></div>`)}</dl>`;
 }

@@ -5,9 +5,8 @@
 import { html, useRef, useState } from "../vendor/preact-htm-signals.js";
 import { count, duration, moment, money, percent, toMs } from "../fmt.js";
 
-/** `failed` is how many of the traces failed; the strip's own `errors` counts those that recovered, too.
- * @param {{strip: import("../types.js").Strip, failed: number|null, onRange: (sinceNs: string, untilNs: string) => void}} props */
-export function Strip({ strip, failed, onRange }) {
+/** @param {{strip: import("../types.js").Strip, onRange: (sinceNs: string, untilNs: string) => void}} props */
+export function Strip({ strip, onRange }) {
   const box = useRef(/** @type {SVGElement|null} */ (null));
   const [drag, setDrag] = useState(/** @type {[number, number]|null} */ (null));
   const { buckets } = strip;
@@ -33,17 +32,16 @@ export function Strip({ strip, failed, onRange }) {
     onRange(buckets[a][0], String(BigInt(buckets[b][0]) + step));
   };
   const [low, high] = drag ? [Math.min(...drag), Math.max(...drag)] : [0, -1];
-  const share = (/** @type {number} */ n) => percent(strip.count ? n / strip.count : 0);
   return html`<div class="strip">
     <div class="strip-chart">
       <svg ref=${box} viewBox=${`0 0 ${Math.max(1, n)} 32`} preserveAspectRatio="none" role="img"
-        aria-label=${`${count(strip.count)} traces, ${count(strip.errors)} with errors`}
+        aria-label=${`${count(strip.count)} traces, ${count(strip.errors)} failed`}
         onPointerDown=${down} onPointerMove=${(/** @type {PointerEvent} */ e) => drag && setDrag([drag[0], at(e)])} onPointerUp=${up} onPointerCancel=${() => setDrag(null)}>
         ${drag && html`<rect class="sel" x=${low} y="0" width=${high - low + 1} height="32" />`}
         ${buckets.map(([start, c, errors], k) => {
           const h = c ? Math.max(2, (c / most) * 30) : 0;
           const bad = errors ? Math.max(2, (errors / most) * 30) : 0;
-          return html`<g key=${k}><title>${moment(toMs(start))}: ${count(c)} traces${errors ? `, ${count(errors)} with errors` : ""}</title>
+          return html`<g key=${k}><title>${moment(toMs(start))}: ${count(c)} traces${errors ? `, ${count(errors)} failed` : ""}</title>
             <rect class="hit" x=${k} y="0" width="1" height="32" />
             <rect class="n" x=${k + 0.1} y=${32 - h} width="0.8" height=${h} />${bad > 0 && html`<rect class="e" x=${k + 0.1} y=${32 - bad} width="0.8" height=${bad} />`}</g>`;
         })}
@@ -52,8 +50,7 @@ export function Strip({ strip, failed, onRange }) {
     </div>
     <dl class="figures">
       <div><dt>traces</dt><dd>${count(strip.count)}</dd></div>
-      <div class="with-errors" title="Traces in which a span failed, recovered or not"><dt>with errors</dt><dd class=${strip.errors ? "warn" : ""}>${share(strip.errors)}</dd></div>
-      ${failed !== null && html`<div><dt>failed</dt><dd class=${failed ? "bad" : ""}>${share(failed)}</dd></div>`}
+      <div><dt>failed</dt><dd class=${strip.errors ? "bad" : ""}>${percent(strip.count ? strip.errors / strip.count : 0)}</dd></div>
       <div><dt>p50</dt><dd>${duration(strip.p50)}</dd></div>
       <div><dt>p95</dt><dd>${duration(strip.p95)}</dd></div>
       <div><dt>p99</dt><dd>${duration(strip.p99)}</dd></div>

@@ -125,7 +125,6 @@ fn table(reader: &Reader, ask: &Ask) -> Result<String, Failure> {
     Ok(reader.table(&ask.list(reader)?, ask.word("by", &by, By::from_name)?)?.to_json())
 }
 
-/// Everything that is served.
 /// The answer to the question at `path` (without `/api/v1`), for whoever has a reader and no page.
 ///
 /// # Errors
@@ -151,6 +150,7 @@ pub fn answer(
     Err(format!("there is no question {path}"))
 }
 
+/// Everything that is served.
 pub(super) fn routes(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, question) in QUESTIONS {

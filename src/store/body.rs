@@ -8,7 +8,8 @@
 //! ```
 //! A number in `$text` and `$list` is a row of `blob`. `$list` stands for a text that holds a JSON array of objects: the
 //! pieces joined by commas, in brackets. There `[7, ",..}"]` is row 7 with its last brace replaced by that text: what a
-//! model answered comes with a reason why it stopped, and without one in the history of the next call. `$bytes` is base64, `$map` a mapping of the user's that begins with such a key.
+//! model answered comes with a reason why it stopped, and without one in the history of the next call. `$bytes` is
+//! base64, `$map` a mapping of the user's that begins with such a key.
 
 use std::fmt::Write as _;
 
@@ -217,9 +218,8 @@ fn objects(text: &str) -> Option<Vec<&str>> {
                     begin = at + 2;
                 }
             }
-            b',' if depth == 0 && at + 1 != begin => {
-                return None;
-            }
+            // Between two pieces, and nowhere else.
+            b',' if depth == 0 && at + 1 == begin => {}
             b'"' if depth > 0 => in_string = true,
             _ if depth == 0 => return None,
             _ => {}

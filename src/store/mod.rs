@@ -1,4 +1,4 @@
-//! The local store: one `SQLite` file that every process of a user may write to, and that everything which reads traces
+//! The local store: one SQLite file that every process of a user may write to, and that everything which reads traces
 //! reads from.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //!                                        ^--maintain-- whoever holds the lease
 //! ```
 //!
-//! Only this process's own copy of `SQLite` may open the file in this process: a second library would drop our locks when
+//! Only this process's own copy of SQLite may open the file in this process: a second library would drop our locks when
 //! it closes the file (POSIX advisory locks belong to the process).
 
 pub mod body;
@@ -56,7 +56,7 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What `SQLite` says.
+        /// What SQLite says.
         detail: String,
     },
     /// The disk is full.
@@ -70,7 +70,7 @@ pub enum StoreError {
         /// Why.
         detail: String,
     },
-    /// Something else of `SQLite`'s, or of the file system's.
+    /// Something else of SQLite's, or of the file system's.
     #[error("{path}: {detail}")]
     Failed {
         /// The file.

@@ -16,7 +16,7 @@ pub const MEMORY: &str = "file:/ironspan-store?vfs=memdb";
 pub const BUSY: Duration = Duration::from_secs(30);
 /// What a log that has grown is cut back to, bytes.
 const LOG_BYTES: i64 = 64 << 20;
-/// `SQLite`'s cache of a writer, and of a reader, KiB.
+/// SQLite's cache of a writer, and of a reader, KiB.
 const WRITE_CACHE: i64 = 16 << 10;
 const READ_CACHE: i64 = 8 << 10;
 /// Statements that are kept compiled.
@@ -34,7 +34,7 @@ pub enum Access {
 /// An open store: one connection, for one thread at a time.
 #[derive(Debug)]
 pub struct Database {
-    /// `SQLite`'s connection.
+    /// SQLite's connection.
     pub connection: Connection,
     path: PathBuf,
 }
@@ -90,7 +90,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What `SQLite` says.
+    /// What SQLite says.
     pub fn in_memory() -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
         let mut connection = Connection::open_in_memory().map_err(|error| explain(&path, &error))?;
@@ -110,7 +110,7 @@ impl Database {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
-    /// An error of `SQLite`'s as one of the store's.
+    /// An error of SQLite's as one of the store's.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "errors come by value to whoever maps them")]
     pub fn explain(&self, error: rusqlite::Error) -> StoreError {
@@ -215,7 +215,7 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An error of `SQLite`'s as a sentence about the file.
+/// An error of SQLite's as a sentence about the file.
 fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let detail = error.to_string();

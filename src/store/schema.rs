@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// The schema's number, in `SQLite`'s `user_version`.
+/// The schema's number, in SQLite's `user_version`.
 pub const VERSION: i64 = 1;
 
-/// "Iron", in `SQLite`'s `application_id`: tells our files from other people's.
+/// "Iron", in SQLite's `application_id`: tells our files from other people's.
 pub const APPLICATION: i32 = 0x4972_6f6e;
 
 /// The tables of [`VERSION`].
@@ -26,7 +26,7 @@ pub enum Found {
 ///
 /// # Errors
 ///
-/// What `SQLite` says of a file that is no database, or cannot be read.
+/// What SQLite says of a file that is no database, or cannot be read.
 pub fn look(connection: &Connection) -> rusqlite::Result<Found> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if pragma("application_id")? == i64::from(APPLICATION) {
@@ -40,7 +40,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Found> {
 ///
 /// # Errors
 ///
-/// What `SQLite` says; nothing is changed then.
+/// What SQLite says; nothing is changed then.
 pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     if look(connection)? != Found::Empty {
         return Ok(());

@@ -39,7 +39,7 @@ pub struct Writer {
 #[derive(Debug, Default)]
 struct Remembered(HashMap<[u8; 16], (i64, i64)>);
 
-/// A time as `SQLite` holds it.
+/// A time as SQLite holds it.
 pub(super) fn nanoseconds(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }

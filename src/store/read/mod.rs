@@ -55,7 +55,7 @@ use super::{Access, Database, StoreError};
 
 /// How long one question may take; then it is cancelled.
 pub const QUERY_LIMIT: Duration = Duration::from_secs(5);
-/// Instructions of `SQLite`'s between two looks at the clock: some ten microseconds.
+/// Instructions of SQLite's between two looks at the clock: some ten microseconds.
 const INSTRUCTIONS: i32 = 4_000;
 
 /// Why there is no answer.
@@ -121,7 +121,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// What `SQLite` says.
+    /// What SQLite says.
     pub fn new(mut database: Database) -> Result<Self, StoreError> {
         let deadline = Arc::new(AtomicU64::new(u64::MAX));
         let base = Instant::now();

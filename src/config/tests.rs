@@ -463,6 +463,8 @@ fn the_table_holds_exactly_the_variables_that_are_read() {
     }
     // Read by the fault points themselves.
     asked.insert(String::from("IRONSPAN_FAILPOINT"));
+    // Read when the page is served.
+    asked.insert(String::from("IRONSPAN_UI_DIR"));
     let table: BTreeSet<String> = VARIABLES.iter().map(|&(name, _)| name.to_owned()).collect();
     assert_eq!(asked, table);
     assert_eq!(table.len(), VARIABLES.len(), "a name stands twice");

@@ -147,6 +147,7 @@ export const neighbours = [];
 const layers = [];
 
 /** Listen to keys until the answer is called; what came last is asked first.
+ * Called from a layout effect: an effect that waits for the paint leaves the second of two quick keys to the old state.
  * @param {Record<string, (event: KeyboardEvent) => void>} keys */
 export function onKeys(keys) {
   const layer = { keys };

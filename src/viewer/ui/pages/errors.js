@@ -2,7 +2,7 @@
 // What failed over a window, in groups of one agent, span and kind of exception: how often, in how many traces, how
 // many were recovered from, and when.
 
-import { html, useEffect, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useLayoutEffect, useState } from "../vendor/preact-htm-signals.js";
 import { get } from "../api.js";
 import { ago, count, percent, when } from "../fmt.js";
 import { go, href, onKeys, route, setQuery } from "../state.js";
@@ -32,7 +32,7 @@ export default function Errors() {
     }
   };
   const open = (/** @type {ErrorGroup} */ g) => go(href(["t", g.example.trace], { span: g.example.span }));
-  useEffect(() => onKeys({
+  useLayoutEffect(() => onKeys({
     j: () => setCursor(Math.min((groups?.length ?? 0) - 1, cursor + 1)), k: () => setCursor(Math.max(0, cursor - 1)),
     Enter: () => groups?.[cursor] && open(groups[cursor]),
   }), [groups, cursor]);

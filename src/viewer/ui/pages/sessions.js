@@ -1,7 +1,7 @@
 // @ts-check
 // Conversations: the list of sessions, and one session as what was asked and answered, turn by turn.
 
-import { html, useEffect, useRef, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact-htm-signals.js";
 import { get, seg } from "../api.js";
 import { ago, count, duration, money, plural, short, toMs, totalTokens, when } from "../fmt.js";
 import { go, href, onKeys, route, setQuery } from "../state.js";
@@ -36,7 +36,7 @@ function List() {
       setNext(answer.next);
     }
   };
-  useEffect(() => onKeys({
+  useLayoutEffect(() => onKeys({
     j: () => setCursor(Math.min((rows?.length ?? 0) - 1, cursor + 1)), k: () => setCursor(Math.max(0, cursor - 1)),
     Enter: () => rows?.[cursor] && go(href(["sessions", rows[cursor].session])),
   }), [rows, cursor]);
@@ -72,7 +72,7 @@ function Session({ id }) {
     box.current?.querySelector(`[data-turn="${k}"]`)?.scrollIntoView({ block: "start" });
   };
   const turns = answer?.turns ?? [];
-  useEffect(() => onKeys({
+  useLayoutEffect(() => onKeys({
     j: () => show(Math.min(turns.length - 1, at + 1)), k: () => show(Math.max(0, at - 1)), Enter: () => turns[at] && go(href(["t", turns[at].id])),
   }), [turns, at]);
   if (error) return html`<div class="page"><${Problem} error=${error} /><a class="btn" href="#/sessions">All sessions</a></div>`;

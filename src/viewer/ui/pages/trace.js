@@ -2,7 +2,7 @@
 // One trace: its figures, what happened in a line, and the ways to look at it. The skeleton of all spans comes in one
 // request; the content of a span comes when it is chosen. A trace that still runs grows in place.
 
-import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm-signals.js";
 import { download, get, live, seg } from "../api.js";
 import { ago, count, duration, money, plural, short, shortId, totalTokens, when } from "../fmt.js";
 import { copy, following, go, href, neighbours, onKeys, remembered, route, setQuery, stream, tell } from "../state.js";
@@ -163,7 +163,7 @@ function View({ whole, query, onReload }) {
     if (to && neighbours.includes(trace.id)) go(href(["t", to], { tab: tab === "timeline" ? "" : tab }));
     else tell(by > 0 ? "This is the oldest of the list" : "This is the newest of the list");
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     const row = rows.find((r) => r.type === "span" && r.i === selected);
     return onKeys({
       j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),

@@ -2,7 +2,7 @@
 // The list of traces: filter, window, how many over time, rows that grow while programs run. Rows in sight never move
 // by themselves: what comes while somebody reads waits behind "n new".
 
-import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm-signals.js";
 import { get, live } from "../api.js";
 import { ago, count, date, duration, moment, money, plural, short, toMs, totalTokens, when } from "../fmt.js";
 import { following, go, href, neighbours, onKeys, route, setQuery, store, stream } from "../state.js";
@@ -167,7 +167,7 @@ export default function Traces() {
     neighbours.splice(0, neighbours.length, ...rows.map((r) => r.id));
     go(href(["t", rows[k].id]));
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     const move = (/** @type {number} */ by) => {
       const k = Math.max(0, Math.min(rows.length - 1, cursor + by));
       setCursor(k);

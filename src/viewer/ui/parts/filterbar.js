@@ -2,7 +2,7 @@
 // The line in which traces are filtered, with completion of fields and of values from the store. What cannot be read is
 // marked where the server says it stopped.
 
-import { html, useEffect, useRef, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact-htm-signals.js";
 import { get } from "../api.js";
 import { count } from "../fmt.js";
 import { onKeys } from "../state.js";
@@ -52,7 +52,7 @@ export function FilterBar({ value, error, onChange }) {
   const asking = useRef(/** @type {AbortController|null} */ (null));
 
   useEffect(() => setText(value), [value]);
-  useEffect(() => onKeys({ "/": () => input.current?.focus(), f: () => input.current?.focus() }), []);
+  useLayoutEffect(() => onKeys({ "/": () => input.current?.focus(), f: () => input.current?.focus() }), []);
 
   const offer = async () => {
     const el = input.current;

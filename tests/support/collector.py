@@ -299,7 +299,9 @@ def main(command: list[str]) -> int:
             return code
         try:
             # Accepted is not yet written: the file exporter flushes ten times a second.
-            spans = collector.wait_for_spans(1, timeout=5.0)
+            collector.wait_for_spans(1, timeout=5.0)
+            time.sleep(0.5)
+            spans = collector.read_spans()
         except AssertionError:
             print("collector: nothing arrived", file=sys.stderr)
             return 1

@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let name = String::from_utf8_lossy(name);
 
     let mut builder = BatchBuilder::new();
-    builder.begin(&name, "a=b", &name);
+    builder.begin(&name, "a=b", &name, "");
     builder.attributes().extend(tape);
     builder.end_attributes();
     builder.event(u64::MAX, &name, u32::from(first), |attributes| attributes.extend(tape));

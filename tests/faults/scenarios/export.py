@@ -215,7 +215,8 @@ def two_destinations(run: Run) -> None:
         run.finish(process)
         return max(request["at"] for request in healthy.requests()) - last, healthy.report()
 
-    alone, _ = delay([])
+    # The last span waits for its batch, up to a second, as chance has it: one run says little of what is usual.
+    alone = max(delay([])[0] for _ in range(3))
     beside, report = delay([run.receiver("blackhole").endpoint])
     run.check("healthy one got", report["unique"], f"{spans}", report["unique"] == spans and report["duplicates"] == 0)
     run.check("its delay", f"{beside:.2f} s, alone {alone:.2f} s", "as usual (+0.25 s)", beside <= alone + 0.25)

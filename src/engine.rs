@@ -3,8 +3,11 @@
 //! An engine is leaked on purpose. Nobody can then hold a pointer to a freed one, and in the child of a fork the old
 //! engine is abandoned as it is: nothing of it is touched, closed or dropped there, because any of its locks, queues and
 //! sockets may have been in use by a thread that the child does not have. The child stores null and builds its own.
+//!
+//! Here is what applications call; [`collect`] is what the collector does on its thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod collect;
+
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr};
@@ -12,18 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use crate::buffer::{Budget, Permit};
-use crate::clock::Anchor;
+use crate::buffer::Budget;
 use crate::context::SpanContext;
-use crate::finished::{BatchBuilder, Resource};
+use crate::finished::Resource;
 use crate::fork;
 use crate::ledger::{DropReason, Ledger, Loss};
 use crate::record::{Record, Scope};
 use crate::resolve::{Resolver, SpanLimits};
 use crate::sampling::Sampler;
-use crate::sinks::{Delivery, Destination, FlushToken, Sink};
+use crate::sinks::{Destination, FlushToken, Sink};
 
 /// Records of one batch. Amortises the hand-over; larger ones only hold memory longer.
 const BATCH_RECORDS: usize = 512;
@@ -32,15 +34,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Records kept for reuse, the last one back being the first one out: that one is warm. A queue instead of a stack would
 /// have to be small, because it hands out the coldest; the stack may hold enough for the burst between two drains.
 const POOL: usize = 1024;
-/// How long the collector sleeps while spans flow: it bounds how long a finished span stays in the buffer.
-const PERIOD: Duration = Duration::from_millis(200);
-/// The same where somebody watches running spans: they are to be seen within a tenth of a second.
-const WATCHED_PERIOD: Duration = Duration::from_millis(50);
 /// How long the end of an engine waits for a collector that has been told to return.
 const DISMISS: Duration = Duration::from_millis(20);
-/// After this long without a span the collector parks until it is woken.
-const IDLE: Duration = Duration::from_secs(5);
-
 /// What an engine is built from.
 #[derive(Debug)]
 pub struct Setup {
@@ -344,126 +339,6 @@ impl Engine {
         // The next record tries again.
         self.asleep.store(true, SeqCst);
         false
-    }
-
-    /// The collector's loop.
-    fn collect(&self) {
-        let mut last_span = Instant::now();
-        let period = if self.watched { WATCHED_PERIOD } else { PERIOD };
-        loop {
-            let message = if last_span.elapsed() < IDLE {
-                self.control.1.recv_timeout(period)
-            } else {
-                self.asleep.store(true, SeqCst);
-                if self.queued.load(SeqCst) > 0 {
-                    self.asleep.store(false, SeqCst);
-                    Ok(Control::Wake)
-                } else {
-                    self.control.1.recv().map_err(|_| RecvTimeoutError::Disconnected)
-                }
-            };
-            self.wake_sent.store(false, SeqCst);
-            match message {
-                Ok(Control::Park) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Control::Flush { deadline, done }) => {
-                    self.drain(usize::MAX);
-                    for sink in &self.sinks {
-                        sink.flush(deadline, done.clone());
-                    }
-                }
-                Ok(Control::Shutdown { deadline, done }) => {
-                    self.drain(usize::MAX);
-                    for sink in &self.sinks {
-                        sink.shutdown(deadline, done.clone());
-                    }
-                    return;
-                }
-                Ok(Control::Wake) | Err(RecvTimeoutError::Timeout) => {
-                    // Some batches, then a look at the control channel: a fork or a flush must not wait for a flood.
-                    if self.drain(16) {
-                        last_span = Instant::now();
-                        if self.queued.load(SeqCst) > 0 && !self.wake_sent.swap(true, AcqRel) {
-                            let _ = self.control.0.send(Control::Wake);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Resolves up to `batches` batches and hands them on. Says whether there was anything.
-    fn drain(&self, batches: usize) -> bool {
-        let mut any = false;
-        for _ in 0..batches {
-            // A fault in a batch costs that batch's bookkeeping, never the collector.
-            match catch_unwind(AssertUnwindSafe(|| self.drain_batch())) {
-                Ok(true) => any = true,
-                Ok(false) => break,
-                Err(_) => self.ledger.internal_error(),
-            }
-        }
-        any
-    }
-
-    fn drain_batch(&self) -> bool {
-        let mut resolver = lock(&self.resolver);
-        let mut builder = BatchBuilder::new();
-        let mut begun = BatchBuilder::new();
-        let anchor = Anchor::now();
-        let mut charged = 0;
-        let mut taken = 0;
-        let mut done = Vec::with_capacity(64);
-        while taken < BATCH_RECORDS && builder.bytes() < BATCH_BYTES {
-            let record = match self.records.1.try_recv() {
-                Ok(record) => record,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            };
-            taken += 1;
-            charged += record.bytes();
-            let to = if record.begun { &mut begun } else { &mut builder };
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                crate::failpoint::failpoint!("collector.resolve");
-                resolver.resolve(&record, &anchor, to);
-            }));
-            let to = if record.begun { &mut begun } else { &mut builder };
-            let mut loss = None;
-            if outcome.is_err() {
-                to.abort_span();
-                self.ledger.internal_error();
-                loss = Some(DropReason::Internal);
-            } else if to.abort_if_short() {
-                // Only where the caller does the collector's part: the collector waits for memory.
-                loss = Some(DropReason::BufferFull);
-            }
-            if let Some(reason) = loss.filter(|_| !record.begun) {
-                self.ledger.spans.lose(Loss::Dropped(reason), 1);
-            }
-            done.push(record);
-            if done.len() == done.capacity() {
-                self.give_all_back(&mut done);
-            }
-        }
-        self.give_all_back(&mut done);
-        drop(resolver);
-        self.queued.fetch_sub(taken.cast_signed(), SeqCst);
-        if taken == 0 {
-            return false;
-        }
-        let permit = Permit::adopt(Arc::clone(&self.budget), charged);
-        if !begun.is_empty() {
-            // Before the spans that have ended, which may be the same ones.
-            let own = Permit::adopt(Arc::clone(&self.budget), 0);
-            let batch = Arc::new(begun.build(Arc::clone(&self.resource), Some(own)));
-            self.sinks.iter().filter(|sink| sink.watches()).for_each(|sink| sink.begun(Arc::clone(&batch)));
-        }
-        if builder.is_empty() {
-            return true;
-        }
-        let batch = builder.build(Arc::clone(&self.resource), Some(permit));
-        for (sink, delivery) in self.sinks.iter().zip(Delivery::fan_out(batch, &self.destinations, self.ledger)) {
-            sink.accept(delivery);
-        }
-        true
     }
 
     /// Asks for everything that is pending now to be sent. Nobody waits for it after `deadline`.

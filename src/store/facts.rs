@@ -3,6 +3,7 @@
 //! Our own core writes the GenAI names; beside them stand the names that people set by hand, and those of OpenInference
 //! for what the GenAI conventions have no name for.
 
+use super::tokens::Tokens;
 use crate::finished::{SpanView, Value};
 use crate::keys::names;
 use crate::kind::Kind;
@@ -14,40 +15,6 @@ const LABEL: usize = 200;
 const MESSAGE: usize = 300;
 /// Characters kept of what the root was given and returned: as many as a line of a list shows.
 const PREVIEW: usize = 200;
-
-/// Token counts; `None` where nothing is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// In, with what came from a cache.
-    pub input: Option<i64>,
-    /// Out, with reasoning.
-    pub output: Option<i64>,
-    /// Of the input: read from a cache.
-    pub cached: Option<i64>,
-    /// Of the output: reasoning.
-    pub reasoning: Option<i64>,
-}
-
-impl Tokens {
-    /// Whether anything is known.
-    #[must_use]
-    pub fn any(&self) -> bool {
-        self.input.is_some() || self.output.is_some()
-    }
-
-    /// Adds what is known of `other`.
-    pub fn add(&mut self, other: &Self) {
-        let add = |sum: &mut Option<i64>, more: Option<i64>| {
-            if let Some(more) = more {
-                *sum = Some(sum.unwrap_or(0).saturating_add(more));
-            }
-        };
-        add(&mut self.input, other.input);
-        add(&mut self.output, other.output);
-        add(&mut self.cached, other.cached);
-        add(&mut self.reasoning, other.reasoning);
-    }
-}
 
 /// A span's columns, borrowed from it.
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@ mod row;
 pub mod schema;
 pub mod scores;
 mod sums;
+pub mod tokens;
 pub mod write;
 
 use std::path::PathBuf;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use rusqlite::{Transaction, params};
 
-use super::facts::{Facts, Tokens};
+use super::facts::Facts;
 use super::row::Row;
+use super::tokens::Tokens;
 use super::write::nanoseconds;
 use crate::finished::SpanView;
 use crate::kind::{Kind, Outcome};

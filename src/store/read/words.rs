@@ -4,6 +4,7 @@ use rusqlite::Row;
 
 use super::json::{Json, object};
 use crate::kind::Kind;
+pub use crate::store::tokens::Tokens;
 
 /// How something ended, or that it has not. The numbers are the store's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,19 +68,6 @@ pub fn kind_from_number(number: i64) -> Kind {
 /// SQL: the kinds that call a model, whose tokens and cost count.
 pub(crate) const MODEL_CALLS: &str = "(3, 5, 6)";
 
-/// Tokens of model calls; what nobody told is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// Sent to models.
-    pub input: Option<i64>,
-    /// Written by models.
-    pub output: Option<i64>,
-    /// Of those sent, read from a cache.
-    pub cached: Option<i64>,
-    /// Of those written, spent on reasoning.
-    pub reasoning: Option<i64>,
-}
-
 impl Tokens {
     /// From four columns in this order, the first of them at `at`.
     pub(crate) fn from_row(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
@@ -89,15 +77,6 @@ impl Tokens {
             cached: row.get(at + 2)?,
             reasoning: row.get(at + 3)?,
         })
-    }
-
-    /// Input and output together.
-    #[must_use]
-    pub fn total(&self) -> Option<i64> {
-        match (self.input, self.output) {
-            (None, None) => None,
-            (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
-        }
     }
 }
 

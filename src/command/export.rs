@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::args::{Common, Export, Format};
 use super::list::{nothing, unsigned};
-use super::otlp;
 use super::output::{Failure, Out, iso};
 use super::store;
+use crate::store::read::otlp;
 use crate::store::read::page::MOST;
 use crate::store::read::span::SpanContent;
 use crate::store::read::traces::{Sort, TraceRow};
@@ -108,16 +108,19 @@ fn one(
         sink(page.trim_end(), out)?;
         return Ok(contents.len() as u64);
     }
-    let mut wire = otlp::Envelopes::default();
+    let mut ended = Vec::new();
     for span in &whole.spans.spans {
         match form {
             Format::Jsonl => sink(&reader.span(&trace.id, &span.id, true)?.to_json(), out)?,
-            Format::OtlpJson => wire.add(&reader.span(&trace.id, &span.id, true)?),
+            Format::OtlpJson if span.status.is_open() => {}
+            Format::OtlpJson => ended.push(reader.span(&trace.id, &span.id, true)?),
             Format::Html => {}
             Format::Csv => sink(&csv(trace, &reader.span(&trace.id, &span.id, false)?), out)?,
         }
     }
-    if let Some(line) = wire.finish() {
+    if !ended.is_empty() {
+        let mut line = String::new();
+        otlp::write(&ended, &mut line);
         sink(&line, out)?;
     }
     Ok(whole.spans.spans.len() as u64)

@@ -1,119 +1,16 @@
-//! Spans of a store as OTLP JSON, and spans from OTLP JSON or from our own lines (OTLP specification, "JSON Protobuf
-//! Encoding": ids in hexadecimal, 64-bit numbers as texts).
+//! Spans from OTLP JSON or from our own lines (OTLP specification, "JSON Protobuf Encoding": ids in hexadecimal, 64-bit
+//! numbers as texts).
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::ids::{SpanId, TraceId};
 use crate::keys::names;
 use crate::kind::{Kind, Outcome};
-use crate::store::read::Status;
-use crate::store::read::span::SpanContent;
 
 /// Containers nested deeper than this become nothing.
 const DEPTH: usize = 64;
 /// Code of a failed span in OTLP.
 const ERROR: i64 = 2;
-
-/// Spans of one trace, by who sent them.
-#[derive(Debug, Default)]
-pub(crate) struct Envelopes {
-    by_resource: BTreeMap<String, Vec<Value>>,
-}
-
-impl Envelopes {
-    /// Adds a span. One that has not ended is left out: OTLP has no such thing.
-    pub(crate) fn add(&mut self, span: &SpanContent) {
-        if !matches!(span.status, Status::Running | Status::Lost) {
-            self.by_resource.entry(span.resource.0.clone()).or_default().push(wire(span));
-        }
-    }
-
-    /// One line of `TracesData`; `None` when there is no span.
-    pub(crate) fn finish(self) -> Option<String> {
-        if self.by_resource.is_empty() {
-            return None;
-        }
-        let resources = self.by_resource.into_iter().map(|(resource, spans)| {
-            let attributes = serde_json::from_str::<Value>(&resource).unwrap_or_default();
-            json!({
-                "resource": {"attributes": pairs(attributes.as_object())},
-                "scopeSpans": [{"scope": {"name": "ironspan", "version": env!("CARGO_PKG_VERSION")}, "spans": spans}],
-            })
-        });
-        Some(json!({"resourceSpans": resources.collect::<Vec<_>>()}).to_string())
-    }
-}
-
-fn wire(span: &SpanContent) -> Value {
-    let mut attributes = span.attributes.as_object().cloned().unwrap_or_default();
-    attributes.entry(names::KIND).or_insert_with(|| span.kind.name().into());
-    if !matches!(span.status, Status::Ok | Status::Error) {
-        attributes.entry(names::STATUS).or_insert_with(|| span.status.name().into());
-    }
-    let events = span.events.iter().map(|event| {
-        json!({
-            "timeUnixNano": event.get("time").cloned().unwrap_or_default(),
-            "name": event.get("name").cloned().unwrap_or_default(),
-            "attributes": pairs(event.get("attributes").and_then(Value::as_object)),
-        })
-    });
-    let links = span.links.iter().map(|link| {
-        json!({
-            "traceId": link.get("trace").cloned().unwrap_or_default(),
-            "spanId": link.get("span").cloned().unwrap_or_default(),
-            "attributes": pairs(link.get("attributes").and_then(Value::as_object)),
-        })
-    });
-    let status = match &span.error {
-        None => json!({}),
-        Some(error) => json!({"code": ERROR, "message": error.message.as_deref().unwrap_or_default()}),
-    };
-    json!({
-        "traceId": span.trace,
-        "spanId": span.id,
-        // Proto3 JSON: an empty text is the same as none.
-        "parentSpanId": span.parent.as_deref().unwrap_or_default(),
-        "name": span.name,
-        "kind": span.kind.default_span_kind() as i64,
-        "startTimeUnixNano": span.start_ns.to_string(),
-        "endTimeUnixNano": span.start_ns.saturating_add(span.duration_ns).to_string(),
-        "attributes": pairs(Some(&attributes)),
-        "events": events.collect::<Vec<_>>(),
-        "links": links.collect::<Vec<_>>(),
-        "status": status,
-    })
-}
-
-fn pairs(attributes: Option<&Map<String, Value>>) -> Vec<Value> {
-    let members = attributes.into_iter().flatten();
-    members.map(|(key, value)| json!({"key": key, "value": any_value(value, 0)})).collect()
-}
-
-fn any_value(value: &Value, depth: usize) -> Value {
-    if depth > DEPTH {
-        return json!({});
-    }
-    match value {
-        Value::Null => json!({}),
-        Value::Bool(value) => json!({"boolValue": value}),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => json!({"intValue": integer.to_string()}),
-            None => json!({"doubleValue": number}),
-        },
-        Value::String(text) => json!({"stringValue": text}),
-        Value::Array(items) => {
-            let values: Vec<Value> = items.iter().map(|item| any_value(item, depth + 1)).collect();
-            json!({"arrayValue": {"values": values}})
-        }
-        Value::Object(members) => {
-            let values: Vec<Value> =
-                members.iter().map(|(key, value)| json!({"key": key, "value": any_value(value, depth + 1)})).collect();
-            json!({"kvlistValue": {"values": values}})
-        }
-    }
-}
 
 /// A span that comes from a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -335,12 +232,16 @@ fn plain(value: &Value, depth: usize) -> Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failing test may panic")]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn values_survive_the_way_out_and_in() {
         let value = json!({"a": [1, -2.5, true, null, "x"], "b": {"c": {"d": 9_007_199_254_740_993_i64}}});
-        assert_eq!(plain(&any_value(&value, 0), 0), value);
+        let mut text = String::new();
+        crate::store::read::otlp::write_value(&value, &mut text);
+        assert_eq!(plain(&serde_json::from_str(&text).unwrap(), 0), value);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One trace as a file: OTLP JSON, a line of JSON for each span, or a page that needs no server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -8,13 +8,12 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::Response;
 use axum::http::header::HeaderMap;
-use serde_json::Value;
 
 use super::App;
 use super::api::{attachment, parameter};
 use super::reply::{self, Failure};
-use crate::json::write_str;
-use crate::store::read::json::{Json as _, write_list};
+use crate::store::read::json::Json as _;
+use crate::store::read::otlp;
 use crate::store::read::span::SpanContent;
 use crate::store::read::trace::Trace;
 use crate::store::read::{Reader, Status};
@@ -72,7 +71,7 @@ fn write(reader: &Reader, prefix: &str, format: Format) -> Result<(String, Strin
     }
     let mut text = String::with_capacity(bytes);
     match format {
-        Format::Otlp => write_otlp(&spans, &mut text),
+        Format::Otlp => otlp::write(&spans, &mut text),
         Format::Lines => spans.iter().for_each(|span| {
             span.write(&mut text);
             text.push('\n');
@@ -80,119 +79,6 @@ fn write(reader: &Reader, prefix: &str, format: Format) -> Result<(String, Strin
         Format::Page => write_page(&trace, &spans, &mut text),
     }
     Ok((id, text))
-}
-
-/// `TracesData` (OTLP specification, JSON Protobuf Encoding). Open spans have no end and so no place in it.
-fn write_otlp(spans: &[SpanContent], out: &mut String) {
-    let mut by_resource: BTreeMap<&str, Vec<&SpanContent>> = BTreeMap::new();
-    for span in spans.iter().filter(|span| !matches!(span.status, Status::Running | Status::Lost)) {
-        by_resource.entry(&span.resource.0).or_default().push(span);
-    }
-    out.push_str("{\"resourceSpans\":");
-    write_list(out, by_resource, |(resource, spans), out| {
-        out.push_str("{\"resource\":{\"attributes\":");
-        write_pairs(&serde_json::from_str(resource).unwrap_or_default(), out);
-        out.push_str("},\"scopeSpans\":[{\"scope\":{\"name\":\"ironspan\"},\"spans\":");
-        write_list(out, spans, write_otlp_span);
-        out.push_str("}]}");
-    });
-    out.push('}');
-}
-
-fn write_otlp_span(span: &SpanContent, out: &mut String) {
-    let text = |out: &mut String, key: &str, value: &str| {
-        out.push_str(key);
-        write_str(value, out);
-    };
-    text(out, "{\"traceId\":", &span.trace);
-    text(out, ",\"spanId\":", &span.id);
-    if let Some(parent) = &span.parent {
-        text(out, ",\"parentSpanId\":", parent);
-    }
-    text(out, ",\"name\":", &span.name);
-    out.push_str(",\"kind\":");
-    (span.kind.default_span_kind() as i64).write(out);
-    text(out, ",\"startTimeUnixNano\":", &span.start_ns.to_string());
-    text(out, ",\"endTimeUnixNano\":", &span.start_ns.saturating_add(span.duration_ns).to_string());
-    out.push_str(",\"attributes\":");
-    write_pairs(&span.attributes, out);
-    out.push_str(",\"events\":");
-    write_list(out, &span.events, |event, out| {
-        let member = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
-        text(out, "{\"timeUnixNano\":", member("time"));
-        text(out, ",\"name\":", member("name"));
-        out.push_str(",\"attributes\":");
-        write_pairs(event.get("attributes").unwrap_or(&Value::Null), out);
-        out.push('}');
-    });
-    out.push_str(",\"links\":");
-    write_list(out, &span.links, |link, out| {
-        let member = |key: &str| link.get(key).and_then(Value::as_str).unwrap_or_default();
-        text(out, "{\"traceId\":", member("trace"));
-        text(out, ",\"spanId\":", member("span"));
-        out.push_str(",\"attributes\":");
-        write_pairs(link.get("attributes").unwrap_or(&Value::Null), out);
-        out.push('}');
-    });
-    out.push_str(",\"status\":{");
-    if let Some(error) = &span.error {
-        text(out, "\"code\":2,\"message\":", error.message.as_deref().unwrap_or_default());
-    }
-    out.push_str("}}");
-}
-
-fn write_pairs(attributes: &Value, out: &mut String) {
-    write_list(out, attributes.as_object().into_iter().flatten(), |(key, value), out| {
-        out.push_str("{\"key\":");
-        write_str(key, out);
-        out.push_str(",\"value\":");
-        write_value(value, out);
-        out.push('}');
-    });
-}
-
-/// AnyValue. The store's parser has bounded the depth.
-fn write_value(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("{}"),
-        Value::Bool(flag) => {
-            out.push_str("{\"boolValue\":");
-            flag.write(out);
-            out.push('}');
-        }
-        Value::Number(number) => {
-            if let Some(integer) = number.as_i64() {
-                out.push_str("{\"intValue\":\"");
-                integer.write(out);
-                out.push_str("\"}");
-            } else {
-                out.push_str("{\"doubleValue\":");
-                number.as_f64().write(out);
-                out.push('}');
-            }
-        }
-        Value::String(text) => {
-            out.push_str("{\"stringValue\":");
-            write_str(text, out);
-            out.push('}');
-        }
-        Value::Array(items) => {
-            out.push_str("{\"arrayValue\":{\"values\":");
-            write_list(out, items, write_value);
-            out.push_str("}}");
-        }
-        Value::Object(map) => {
-            if let (1, Some(Value::String(bytes))) = (map.len(), map.get("$bytes")) {
-                out.push_str("{\"bytesValue\":");
-                write_str(bytes, out);
-                out.push('}');
-            } else {
-                out.push_str("{\"kvlistValue\":{\"values\":");
-                write_pairs(value, out);
-                out.push_str("}}");
-            }
-        }
-    }
 }
 
 /// A page without any script: a folded entry for each span, as deep as it stands in the tree.

@@ -20,6 +20,7 @@ pub mod live;
 mod messages;
 pub mod metrics;
 mod open_spans;
+pub(crate) mod otlp;
 pub mod page;
 mod processes;
 pub mod scores;

@@ -32,6 +32,12 @@ impl Status {
     pub const ALL: [Self; 7] =
         [Self::Ok, Self::Error, Self::Cancelled, Self::Interrupted, Self::Abandoned, Self::Running, Self::Lost];
 
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::Lost)
+    }
+
     /// The word of record.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -246,10 +246,13 @@ impl Engine {
         if self.destinations.is_empty() {
             return self.refuse(record, DropReason::NoDestination);
         }
-        if self.queued.load(Relaxed) >= self.record_limit || !self.budget.try_charge(bytes) {
+        if self.queued.load(Relaxed) >= self.record_limit {
             return self.refuse(record, DropReason::BufferFull);
         }
-        if !self.enqueue(record, bytes) {
+        let Some(before) = self.budget.try_charge(bytes) else {
+            return self.refuse(record, DropReason::BufferFull);
+        };
+        if !self.enqueue(record, before, bytes) {
             self.ledger.spans.lose(Loss::Dropped(DropReason::Internal), 1);
         }
     }
@@ -273,16 +276,17 @@ impl Engine {
         copy.tape.extend(record.tape.as_bytes());
         let bytes = copy.bytes();
         let fits = !copy.tape.is_short() && self.queued.load(Relaxed) < self.record_limit;
-        if !self.closing.load(Relaxed) && fits && self.budget.try_charge(bytes) {
-            self.enqueue(copy, bytes);
-        } else {
-            self.give_back(copy);
+        let charged = if self.closing.load(Relaxed) || !fits { None } else { self.budget.try_charge(bytes) };
+        match charged {
+            Some(before) => drop(self.enqueue(copy, before, bytes)),
+            None => self.give_back(copy),
         }
     }
 
-    /// Hands a record, charged with `bytes`, to the collector.
+    /// Hands a record, charged with `bytes` when `before` bytes of others waited, to the collector, which is woken for
+    /// each batch.
     #[inline]
-    fn enqueue(&'static self, record: Box<Record>, bytes: usize) -> bool {
+    fn enqueue(&'static self, record: Box<Record>, before: usize, bytes: usize) -> bool {
         if self.records.0.send(record).is_err() {
             // Unreachable while `self` holds the receiver; the charge must not leak all the same.
             self.budget.release(bytes);
@@ -290,7 +294,8 @@ impl Engine {
         }
         // SeqCst here and in the collector's way to sleep: either it sees this record, or we see it asleep.
         let waiting = self.queued.fetch_add(1, SeqCst) + 1;
-        if self.asleep.load(SeqCst) || waiting % BATCH_RECORDS.cast_signed() == 0 || bytes >= BATCH_BYTES {
+        let full = waiting % BATCH_RECORDS.cast_signed() == 0 || before / BATCH_BYTES != (before + bytes) / BATCH_BYTES;
+        if full || self.asleep.load(SeqCst) {
             self.wake();
         }
         if self.closing.load(SeqCst) {

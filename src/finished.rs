@@ -40,18 +40,22 @@ pub struct SpanHead {
     pub dropped_links: u32,
 }
 
-/// Where the variable parts of a span end in the arena; each begins where the one before ends.
+/// Where the variable parts of a span begin in the arena, and where each ends, counted from there; each begins where the
+/// one before ends. No span has 4 GiB: `Limits::span_bytes` ends at 256 MiB.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sections {
     start: usize,
-    name: usize,
-    trace_state: usize,
-    status_message: usize,
-    agent: usize,
-    attributes: usize,
-    events: usize,
-    links: usize,
+    name: u32,
+    trace_state: u32,
+    status_message: u32,
+    agent: u32,
+    attributes: u32,
+    events: u32,
+    links: u32,
 }
+
+/// Bytes of a span that do not depend on what it holds.
+const FIXED: usize = size_of::<SpanHead>() + size_of::<Sections>();
 
 /// The part of a resource that all spans of an engine share: who sends.
 #[derive(Clone, Debug, Default)]
@@ -250,18 +254,19 @@ impl<'a> SpanView<'a> {
         self.head
     }
 
-    fn section(&self, from: usize, to: usize) -> &'a [u8] {
-        self.arena.get(from..to).unwrap_or_default()
+    fn section(&self, from: u32, to: u32) -> &'a [u8] {
+        let start = self.sections.start;
+        self.arena.get(start + from as usize..start + to as usize).unwrap_or_default()
     }
 
-    fn text(&self, from: usize, to: usize) -> &'a str {
+    fn text(&self, from: u32, to: u32) -> &'a str {
         std::str::from_utf8(self.section(from, to)).unwrap_or_default()
     }
 
     /// The span's name.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        self.text(self.sections.start, self.sections.name)
+        self.text(0, self.sections.name)
     }
 
     /// W3C tracestate; empty when there is none.
@@ -300,10 +305,10 @@ impl<'a> SpanView<'a> {
         Links(Reader::new(self.section(self.sections.events, self.sections.links)))
     }
 
-    /// About how many bytes the span will take on the wire: what batching by bytes counts.
+    /// Bytes of memory the span takes in its batch, and about as many on the wire: what batching by bytes counts.
     #[must_use]
     pub fn approximate_bytes(&self) -> usize {
-        self.sections.links - self.sections.start + 96
+        self.sections.links as usize + FIXED
     }
 }
 
@@ -384,20 +389,25 @@ impl BatchBuilder {
     /// Bytes written so far.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.arena.len() + self.heads.len() * (size_of::<SpanHead>() + size_of::<Sections>())
+        self.arena.len() + self.heads.len() * FIXED
+    }
+
+    /// How much of the current span is written. More than there can be is as much as there can be: it is cut there.
+    fn reached(&self) -> u32 {
+        u32::try_from(self.arena.len() - self.current.start).unwrap_or(u32::MAX)
     }
 
     /// Begins a span with its texts.
     pub fn begin(&mut self, name: &str, trace_state: &str, status_message: &str, agent: &str) {
         self.current.start = self.arena.len();
         self.arena.extend(name.as_bytes());
-        self.current.name = self.arena.len();
+        self.current.name = self.reached();
         self.arena.extend(trace_state.as_bytes());
-        self.current.trace_state = self.arena.len();
+        self.current.trace_state = self.reached();
         self.arena.extend(status_message.as_bytes());
-        self.current.status_message = self.arena.len();
+        self.current.status_message = self.reached();
         self.arena.extend(agent.as_bytes());
-        self.current.agent = self.arena.len();
+        self.current.agent = self.reached();
     }
 
     /// The arena, to append `key` (text) and value pairs to. All text must be UTF-8, and containers balanced.
@@ -407,7 +417,7 @@ impl BatchBuilder {
 
     /// Ends the attributes; events follow.
     pub fn end_attributes(&mut self) {
-        self.current.attributes = self.arena.len();
+        self.current.attributes = self.reached();
     }
 
     /// Appends an event; `attributes` appends key and value pairs.
@@ -422,7 +432,7 @@ impl BatchBuilder {
 
     /// Ends the events; links follow.
     pub fn end_events(&mut self) {
-        self.current.events = self.arena.len();
+        self.current.events = self.reached();
     }
 
     /// Appends a link; `attributes` appends key and value pairs.
@@ -449,25 +459,15 @@ impl BatchBuilder {
 
     /// Ends the span.
     pub fn finish_span(&mut self, head: SpanHead) {
-        self.current.links = self.arena.len();
+        self.current.links = self.reached();
         self.heads.push(head);
         self.sections.push(self.current);
     }
 
     /// Appends a span of another batch as it is.
     pub fn copy_span(&mut self, span: SpanView<'_>) {
-        let moved = |end: usize| end - span.sections.start + self.arena.len();
-        let sections = Sections {
-            start: self.arena.len(),
-            name: moved(span.sections.name),
-            trace_state: moved(span.sections.trace_state),
-            status_message: moved(span.sections.status_message),
-            agent: moved(span.sections.agent),
-            attributes: moved(span.sections.attributes),
-            events: moved(span.sections.events),
-            links: moved(span.sections.links),
-        };
-        self.arena.extend(span.section(span.sections.start, span.sections.links));
+        let sections = Sections { start: self.arena.len(), ..*span.sections };
+        self.arena.extend(span.section(0, span.sections.links));
         self.heads.push(*span.head);
         self.sections.push(sections);
     }

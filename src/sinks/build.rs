@@ -23,14 +23,14 @@ pub fn from_config(
 ) -> Result<Vec<Built>, ConfigError> {
     // One thread and one runtime for all OTLP destinations of an engine.
     let worker = OtlpWorker::new(ledger);
-    // All queues together stay below the budget with room for what is being encoded, and one destination that hangs
-    // cannot take the share of another.
+    // Beside what the queues hold there are records (three eighths) and what is being encoded, and one
+    // destination that hangs cannot take the share of another.
     #[cfg(feature = "local")]
     let store = usize::from(config.store.is_some());
     #[cfg(not(feature = "local"))]
     let store = 0;
     let count = config.destinations.len() + store;
-    let share = config.limits.buffer_bytes / 8 * 7 / count.max(1);
+    let share = config.limits.buffer_bytes / 2 / count.max(1);
     let mut built: Vec<Built> = Vec::new();
     #[cfg(feature = "local")]
     if let Some(place) = &config.store {

@@ -79,7 +79,7 @@ def _caller(quick: bool) -> list[Row]:
         low, middles[kind], high = quartiles([value / 1e3 for value in values])
         rows.append(Row(what, kind, middles[kind], "us", low, high))
     ratio = middles["store"] / middles["otlp"]
-    note = "what has begun is told at once: agents, model calls, tools and roots"
+    note = "agents, model calls, tools and roots are noted when they begin"
     rows.append(Row(what, "store / otlp", ratio, "x", bar="at most 1.1 x", passed=ratio <= 1.1, note=note))
     return rows
 

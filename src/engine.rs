@@ -4,9 +4,10 @@
 //! engine is abandoned as it is: nothing of it is touched, closed or dropped there, because any of its locks, queues and
 //! sockets may have been in use by a thread that the child does not have. The child stores null and builds its own.
 //!
-//! Here is what applications call; [`collect`] is what the collector does on its thread.
+//! Here is what applications call; `collect` is what the collector does on its thread.
 
 mod collect;
+mod open;
 
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
+pub use self::open::OpenSpan;
+use self::open::OpenSpans;
 use crate::buffer::Budget;
 use crate::context::SpanContext;
 use crate::finished::Resource;
@@ -100,6 +103,7 @@ pub struct Engine {
     closing: AtomicBool,
     collector: Mutex<Collector>,
     resolver: Mutex<Resolver>,
+    open: OpenSpans,
     destinations: Vec<Arc<Destination>>,
     sinks: Vec<Arc<dyn Sink>>,
 }
@@ -145,6 +149,7 @@ impl Engine {
             closing: AtomicBool::new(false),
             collector: Mutex::new(Collector::default()),
             resolver: Mutex::new(Resolver::new(setup.limits).without_content(setup.without_content)),
+            open: OpenSpans::new(setup.byte_limit / 8),
             destinations,
             sinks,
         }
@@ -164,7 +169,7 @@ impl Engine {
         self.off
     }
 
-    /// Whether somebody wants to know of spans that begin: [`Engine::announce`].
+    /// Whether somebody wants to know of spans that begin: [`Engine::begin`].
     #[inline]
     #[must_use]
     pub fn is_watched(&self) -> bool {
@@ -257,30 +262,23 @@ impl Engine {
         }
     }
 
-    /// Takes a copy of the record of a span that has begun. What does not fit is not told: it is no span yet, and counts
-    /// nowhere.
+    /// Notes that a span has begun, for those who watch. The collector tells it if it lasts.
     #[inline]
-    pub fn announce(&'static self, record: &Record, context: &SpanContext, scope: Option<&Arc<Scope>>) {
-        let mut copy = self.take_record();
-        copy.begun = true;
-        copy.trace_id = context.trace_id;
-        copy.span_id = context.span_id;
-        copy.flags = context.flags;
-        copy.parent_id = record.parent_id;
-        copy.parent_remote = record.parent_remote;
-        copy.kind = record.kind;
-        copy.span_kind = record.span_kind;
-        copy.start = record.start;
-        copy.end = record.start;
-        copy.scope = scope.cloned();
-        copy.tape.extend(record.tape.as_bytes());
-        let bytes = copy.bytes();
-        let fits = !copy.tape.is_short() && self.queued.load(Relaxed) < self.record_limit;
-        let charged = if self.closing.load(Relaxed) || !fits { None } else { self.budget.try_charge(bytes) };
-        match charged {
-            Some(before) => drop(self.enqueue(copy, before, bytes)),
-            None => self.give_back(copy),
+    pub fn begin(
+        &'static self,
+        record: &Record,
+        context: &SpanContext,
+        scope: Option<&Arc<Scope>>,
+    ) -> Option<OpenSpan> {
+        if self.closing.load(Relaxed) {
+            return None;
         }
+        let open = OpenSpan::keep(self, record, context, scope)?;
+        // As in `enqueue`: either the collector sees it on its way to sleep, or we see it asleep.
+        if self.asleep.load(SeqCst) {
+            self.wake();
+        }
+        Some(open)
     }
 
     /// Hands a record, charged with `bytes` when `before` bytes of others waited, to the collector, which is woken for
@@ -387,6 +385,7 @@ impl Engine {
         // The engine stays behind for ever; what it kept for reuse need not. A collector that is still at it keeps its
         // own: nobody waits for it any longer.
         *lock(&self.pool) = Vec::new();
+        self.open.clear();
         if let Ok(mut resolver) = self.resolver.try_lock() {
             *resolver = Resolver::default();
         }

@@ -53,8 +53,6 @@ pub struct Record {
     pub span_kind: Option<SpanKind>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The span has only begun: a copy of what is known so far, for those who watch.
-    pub begun: bool,
     /// Values left out because the span was over its byte limit.
     pub left_out: u32,
     /// Whether a value was cut to fit under that limit.
@@ -102,7 +100,6 @@ impl Default for Record {
             kind: Kind::Span,
             span_kind: None,
             outcome: Outcome::Ok,
-            begun: false,
             left_out: 0,
             cut: false,
             start: Moment::Ticks(0),
@@ -140,7 +137,6 @@ impl Record {
         self.tape.reset(KEEP);
         self.span_kind = None;
         self.outcome = Outcome::Ok;
-        self.begun = false;
         self.left_out = 0;
         self.cut = false;
     }

@@ -1,12 +1,12 @@
 //! The store sink: finished spans go into the local store, one transaction for each batch, on a thread of its own.
 //!
 //! Spans that have begun are told too, so that a trace is seen while it runs and what was open is known after a crash.
-//! They wait a moment before they are written: most have ended by then, and nothing of them is written twice.
+//! The engine tells only those that last: most spans are written once.
 //!
 //! "Delivered" means committed: the end of the process loses nothing of it. A store that cannot be written now (disk
 //! full, locked for long) is tried again; meanwhile deliveries wait within the destination's byte limit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +19,6 @@ use crate::sinks::worker::{Again, LocalSink, Writer};
 use crate::sinks::{Delivery, Destination, Health};
 use crate::store::{self, Access, Database, StoreError};
 
-/// How long a span that has begun waits for its end before it is written.
-const HOLD: Duration = Duration::from_millis(25);
 /// How often a process with open spans shows that it lives.
 const BEAT: Duration = Duration::from_secs(5);
 /// How long after a failure the store is tried again.
@@ -42,9 +40,6 @@ pub fn sink(path: PathBuf, destination: Arc<Destination>, ledger: &'static Ledge
         path,
         destination: Arc::clone(&destination),
         open: None,
-        pending: Vec::new(),
-        waiting_since: None,
-        ended: HashSet::new(),
         announced: HashSet::new(),
         beaten: Instant::now(),
         looked: Instant::now(),
@@ -59,11 +54,6 @@ pub struct StoreWriter {
     path: PathBuf,
     destination: Arc<Destination>,
     open: Option<Open>,
-    /// Batches of spans that have begun and are not written.
-    pending: Vec<Arc<Batch>>,
-    waiting_since: Option<Instant>,
-    /// Of the pending ones: those that have ended meanwhile.
-    ended: HashSet<(TraceId, SpanId)>,
     /// Open spans that are in the store.
     announced: HashSet<(TraceId, SpanId)>,
     beaten: Instant,
@@ -108,33 +98,6 @@ impl StoreWriter {
         result
     }
 
-    /// Writes the spans that have begun a while ago and have not ended.
-    fn write_begun(&mut self) {
-        if self.waiting_since.is_none_or(|since| since.elapsed() < HOLD) {
-            return;
-        }
-        self.waiting_since = None;
-        let pending = std::mem::take(&mut self.pending);
-        let ended = std::mem::take(&mut self.ended);
-        let mut open: HashMap<(TraceId, SpanId), _> = HashMap::new();
-        for batch in &pending {
-            for span in (0..batch.len()).filter_map(|at| batch.get(at)) {
-                let key = (span.head().trace_id, span.head().span_id);
-                if !ended.contains(&key) && self.announced.len() + open.len() < MAX_OPEN {
-                    open.insert(key, (span, &**batch.resource()));
-                }
-            }
-        }
-        if open.is_empty() {
-            return;
-        }
-        // A store that cannot be written is told by the deliveries; what is only news is not tried again.
-        if self.writer().and_then(|writer| writer.begun(open.values().copied())).is_ok() {
-            self.announced.extend(open.into_keys());
-            self.beaten = Instant::now();
-        }
-    }
-
     /// Puts a new file in the place of a damaged one, once a minute at most: a disk that damages whatever it is given
     /// must not be filled with that.
     fn replace(&mut self, delivery: Delivery) -> Option<Again> {
@@ -154,10 +117,6 @@ impl StoreWriter {
 
 impl Writer for StoreWriter {
     fn write(&mut self, delivery: Delivery) -> Option<Again> {
-        if !self.pending.is_empty() {
-            self.ended.extend(delivery.spans().map(|span| (span.head().trace_id, span.head().span_id)));
-        }
-        self.write_begun();
         match self.write_finished(&delivery) {
             Ok(()) => {
                 for span in delivery.spans() {
@@ -189,21 +148,23 @@ impl Writer for StoreWriter {
     }
 
     fn begun(&mut self, batch: Arc<Batch>) {
-        self.waiting_since.get_or_insert_with(Instant::now);
-        self.pending.push(batch);
-        self.write_begun();
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        match self.waiting_since {
-            Some(since) => Some(HOLD.saturating_sub(since.elapsed())),
-            None if !self.announced.is_empty() => Some(BEAT.saturating_sub(self.beaten.elapsed())),
-            None => None,
+        let room = MAX_OPEN.saturating_sub(self.announced.len());
+        let spans = || (0..batch.len()).filter_map(|at| batch.get(at)).take(room);
+        if room == 0 {
+            return;
+        }
+        // A store that cannot be written is told by the deliveries; what is only news is not tried again.
+        if self.writer().and_then(|writer| writer.begun(spans().map(|span| (span, &**batch.resource())))).is_ok() {
+            self.announced.extend(spans().map(|span| (span.head().trace_id, span.head().span_id)));
+            self.beaten = Instant::now();
         }
     }
 
+    fn patience(&self) -> Option<Duration> {
+        (!self.announced.is_empty()).then(|| BEAT.saturating_sub(self.beaten.elapsed()))
+    }
+
     fn tick(&mut self) {
-        self.write_begun();
         if !self.announced.is_empty() && self.beaten.elapsed() >= BEAT {
             self.beaten = Instant::now();
             let _ = self.writer().and_then(store::Writer::beat);

@@ -54,6 +54,10 @@ pub struct Again {
     pub wait: Duration,
 }
 
+/// Jobs that may wait before news of running spans is left out: it would be old when its turn comes, and nothing else
+/// bounds it.
+const NEWS: usize = 256;
+
 /// A thing to do, in order.
 #[derive(Debug)]
 enum Job {
@@ -285,7 +289,7 @@ impl<W: Writer + 'static> Sink for LocalSink<W> {
 
     fn begun(&self, batch: Arc<Batch>) {
         let mut state = self.0.lock();
-        if state.closing.is_some() {
+        if state.closing.is_some() || state.jobs.len() >= NEWS {
             return;
         }
         state.used = true;

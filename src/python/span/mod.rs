@@ -18,7 +18,7 @@ use pyo3::types::PyString;
 pub(crate) use entry::{lenient_text, link_entry, put_unshared};
 
 use crate::context::SpanContext;
-use crate::engine;
+use crate::engine::{self, OpenSpan};
 use crate::ids;
 use crate::kind::{Kind, Outcome};
 use crate::ledger::{DropReason, Loss, PROCESS};
@@ -57,6 +57,8 @@ pub(crate) struct State {
     /// The tape and everything else that will travel; `None` when nothing is recorded.
     record: Option<Box<Record>>,
     scope: Option<Arc<Scope>>,
+    /// Where it is known as running.
+    open: Option<OpenSpan>,
     /// How to make the record, when that is put off.
     recipe: Recipe,
     parent: Parent,
@@ -100,6 +102,7 @@ impl Span {
                 context: SpanContext::default(),
                 record,
                 scope: None,
+                open: None,
                 recipe,
                 parent,
                 entered: Entered::default(),
@@ -232,7 +235,7 @@ impl Span {
             record.start = time.map_or_else(|| Moment::Ticks(clock::ticks()), Moment::Unix);
             // A plain step inside a run is seen when it ends; what has begun above it is seen at once.
             if engine.is_watched() && (state.kind != Kind::Span || parent_id.is_none()) {
-                engine.announce(record, &state.context, state.scope.as_ref());
+                state.open = engine.begin(record, &state.context, state.scope.as_ref());
             }
         }
         true
@@ -287,6 +290,9 @@ impl State {
         if self.epoch != fork::epoch() {
             // Started before a fork: the parent process exports it, this copy goes in silence.
             return None;
+        }
+        if let Some(open) = self.open.take() {
+            open.end();
         }
         record.trace_id = self.context.trace_id;
         record.span_id = self.context.span_id;

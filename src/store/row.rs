@@ -45,8 +45,8 @@ impl Row {
             .prepare_cached(
                 "INSERT INTO span(trace, span_id, parent_id, name, kind, agent, model, provider, start_ns, duration_ns,
                  status, own_error, error_type, error, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
-                 first_chunk_ns, cost, resource)
-                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)
+                 first_chunk_ns, cost, resource, links)
+                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)
                  ON CONFLICT(trace, span_id) DO NOTHING",
             )?
             .execute(params![
@@ -71,6 +71,7 @@ impl Row {
                 facts.first_chunk,
                 facts.cost,
                 place.resource,
+                i64::try_from(span.links().count()).unwrap_or(i64::MAX),
             ])?;
         // RETURNING would cost as much as the row: SQLite collects its rows in a table of their own.
         let id = place.transaction.last_insert_rowid();

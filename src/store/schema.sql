@@ -57,7 +57,8 @@ CREATE TABLE span(
   input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER,
   first_chunk_ns INTEGER,
   cost REAL,
-  resource INTEGER
+  resource INTEGER,
+  links INTEGER NOT NULL DEFAULT 0         -- how many; they are in the content
 ) STRICT;
 CREATE UNIQUE INDEX span_key ON span(trace, span_id);
 CREATE INDEX span_figures ON span(start_ns, kind, agent, status, duration_ns, input_tokens, output_tokens, cost, model);
@@ -110,6 +111,13 @@ CREATE INDEX score_name ON score(name, created_ns);
 
 -- Derived from the above by whoever holds the lease (`meta`); may be deleted at any time.
 CREATE TABLE rollup(
+  bucket INTEGER NOT NULL, agent TEXT NOT NULL, kind INTEGER NOT NULL, model TEXT NOT NULL, name TEXT NOT NULL,
+  spans INTEGER NOT NULL, errors INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  cost REAL NOT NULL, duration_ns INTEGER NOT NULL, sketch BLOB NOT NULL,
+  PRIMARY KEY(bucket, agent, kind, model, name)
+) STRICT, WITHOUT ROWID;
+-- The same by days (UTC), for windows of many.
+CREATE TABLE rollup_day(
   bucket INTEGER NOT NULL, agent TEXT NOT NULL, kind INTEGER NOT NULL, model TEXT NOT NULL, name TEXT NOT NULL,
   spans INTEGER NOT NULL, errors INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
   cost REAL NOT NULL, duration_ns INTEGER NOT NULL, sketch BLOB NOT NULL,

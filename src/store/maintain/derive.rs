@@ -1,4 +1,4 @@
-//! The derived tables: figures by five minutes, groups of errors, the text index. Each goes on after the last span that
+//! The derived tables: figures by five minutes and by days, groups of errors, the text index. Each goes on after the last span that
 //! it has seen; ids grow in the order of commits, so nothing is passed over.
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use super::{meta, set_meta};
 use crate::kind::Kind;
 use crate::store::read::content::{Body, Texts};
 use crate::store::read::errors::{group_id, normalised};
-use crate::store::read::metrics::{BUCKET, WATERMARK};
+use crate::store::read::metrics::{BUCKET, DAY, WATERMARK};
 use crate::store::read::search::{INDEXED, collect};
 use crate::store::read::sketch::Sketch;
 
@@ -21,7 +21,7 @@ const TEXT: usize = 2_048;
 /// Names told apart within a step: programs that put ids into names fill no table with them.
 const NAMES: usize = 1_000;
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     bucket: i64,
     agent: String,
@@ -39,6 +39,18 @@ struct Sum {
     cost: f64,
     duration: i64,
     sketch: Sketch,
+}
+
+impl Sum {
+    fn merge(&mut self, other: &Self) {
+        self.spans += other.spans;
+        self.errors += other.errors;
+        self.input = self.input.saturating_add(other.input);
+        self.output = self.output.saturating_add(other.output);
+        self.cost += other.cost;
+        self.duration = self.duration.saturating_add(other.duration);
+        self.sketch.merge(&other.sketch);
+    }
 }
 
 struct Group {
@@ -115,8 +127,15 @@ pub(super) fn figures(connection: &mut Connection) -> rusqlite::Result<bool> {
         // The lease went to another process in between, and it was here first.
         return Ok(true);
     }
-    for (key, sum) in &mut sums {
-        store_sum(&transaction, key, sum)?;
+    let mut days: HashMap<Key, Sum> = HashMap::new();
+    for (key, sum) in &sums {
+        let day = Key { bucket: key.bucket.saturating_mul(BUCKET).div_euclid(DAY), ..key.clone() };
+        days.entry(day).or_default().merge(sum);
+    }
+    for (table, sums) in [("rollup", sums), ("rollup_day", days)] {
+        for (key, sum) in sums {
+            store_sum(&transaction, table, &key, sum)?;
+        }
     }
     for (hash, group) in &groups {
         store_group(&transaction, hash, group)?;
@@ -126,22 +145,22 @@ pub(super) fn figures(connection: &mut Connection) -> rusqlite::Result<bool> {
     Ok(count == FIGURES)
 }
 
-fn store_sum(transaction: &Transaction<'_>, key: &Key, sum: &mut Sum) -> rusqlite::Result<()> {
+fn store_sum(transaction: &Transaction<'_>, table: &str, key: &Key, mut sum: Sum) -> rusqlite::Result<()> {
     let known: Option<Vec<u8>> = transaction
-        .prepare_cached(
-            "SELECT sketch FROM rollup WHERE bucket = ?1 AND agent = ?2 AND kind = ?3 AND model = ?4 AND name = ?5",
-        )?
+        .prepare_cached(&format!(
+            "SELECT sketch FROM {table} WHERE bucket = ?1 AND agent = ?2 AND kind = ?3 AND model = ?4 AND name = ?5",
+        ))?
         .query_row(params![key.bucket, key.agent, key.kind, key.model, key.name], |row| row.get(0))
         .optional()?;
     if let Some(known) = known {
         sum.sketch.merge_bytes(&mut known.as_slice());
     }
     transaction
-        .prepare_cached(
-            "INSERT INTO rollup VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO UPDATE SET \
+        .prepare_cached(&format!(
+            "INSERT INTO {table} VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO UPDATE SET \
              spans = spans + ?6, errors = errors + ?7, input_tokens = input_tokens + ?8, \
              output_tokens = output_tokens + ?9, cost = cost + ?10, duration_ns = duration_ns + ?11, sketch = ?12",
-        )?
+        ))?
         .execute(params![
             key.bucket,
             key.agent,
@@ -257,7 +276,8 @@ fn add_content(connection: &Connection, data: &str, text: &mut String) {
 pub(super) fn forget(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
     transaction.execute_batch(
-        "DELETE FROM rollup; DELETE FROM error_group; INSERT INTO text_index(text_index) VALUES('delete-all');",
+        "DELETE FROM rollup; DELETE FROM rollup_day; DELETE FROM error_group; \
+         INSERT INTO text_index(text_index) VALUES('delete-all');",
     )?;
     set_meta(&transaction, WATERMARK, 0)?;
     set_meta(&transaction, INDEXED, 0)?;

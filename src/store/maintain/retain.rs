@@ -4,7 +4,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Limits, meta, set_meta};
-use crate::store::read::metrics::BUCKET;
+use crate::store::read::metrics::{BUCKET, DAY};
 use crate::store::read::search::references;
 
 /// Traces of one transaction: more of them make writers wait for longer than they should (107,675 spans of a million,
@@ -66,8 +66,10 @@ pub(super) fn traces(connection: &mut Connection, limits: &Limits, now: i64) -> 
         transaction
             .prepare_cached("DELETE FROM open_span WHERE start_ns < ?1 AND start_ns < ?2")?
             .execute([old, older])?;
-        transaction
-            .execute("DELETE FROM rollup WHERE bucket < (SELECT min(start_ns) / ?1 FROM trace)", params![BUCKET])?;
+        for (table, length) in [("rollup", BUCKET), ("rollup_day", DAY)] {
+            let sql = format!("DELETE FROM {table} WHERE bucket < (SELECT min(start_ns) / ?1 FROM trace)");
+            transaction.execute(&sql, params![length])?;
+        }
         transaction.execute("DELETE FROM error_group WHERE last_ns < (SELECT min(start_ns) FROM trace)", [])?;
         transaction
             .execute("DELETE FROM process WHERE seen_ns < ?1 AND id NOT IN (SELECT process FROM open_span)", [old])?;

@@ -60,15 +60,61 @@ fn rollups_are_sums_of_spans_and_can_be_rebuilt() {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
-    assert_eq!(sums(&maintainer, "rollup"), sums(&maintainer, "span"));
+    for table in ["rollup", "rollup_day"] {
+        assert_eq!(sums(&maintainer, table), sums(&maintainer, "span"));
+    }
     assert_eq!(count(&maintainer, "error_group"), 1);
     maintainer.rebuild().unwrap();
-    assert_eq!(sums(&maintainer, "rollup"), sums(&maintainer, "span"));
+    for table in ["rollup", "rollup_day"] {
+        assert_eq!(sums(&maintainer, table), sums(&maintainer, "span"));
+    }
     let reader = Reader::new(maintainer.database).unwrap();
     let found = reader.search("duckdb compare", &ListQuery::default()).unwrap();
     assert_eq!(found.hits.len(), 2);
     assert_eq!(reader.search("\"row based\"", &ListQuery::default()).unwrap().hits.len(), 2);
     assert_eq!(reader.search("nowhere", &ListQuery::default()).unwrap().hits.len(), 0);
+}
+
+#[test]
+fn figures_of_many_days_are_those_of_whole_days_and_of_what_is_left_at_both_ends() {
+    let mut maintainer = maintainer();
+    // A span every two seconds for nearly five days.
+    let connection = &maintainer.database.connection;
+    connection
+        .execute_batch(&format!(
+            "INSERT INTO trace(trace_id, start_ns, end_ns) VALUES('{}', {BEGIN}, {BEGIN}); \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 210000) \
+             INSERT INTO span(trace, span_id, name, kind, agent, start_ns, duration_ns, status, input_tokens) \
+             SELECT 1, printf('%016x', i), 'turn', 2, 'a' || (i % 3), {BEGIN} + i * 2 * {SECOND}, 1000 * i, i % 11 = 0, \
+             NULL FROM n;",
+            trace_id(1)
+        ))
+        .unwrap();
+    while derive::figures(&mut maintainer.database.connection).unwrap() {}
+    let reader = Reader::new(maintainer.database).unwrap();
+    let aligned = |at: i64| at.div_euclid(300 * SECOND) * 300 * SECOND;
+    let end = BEGIN + 420_000 * SECOND;
+    for (since, until) in [
+        (i64::MIN, i64::MAX),
+        (aligned(BEGIN + 5_000 * SECOND), i64::MAX),
+        (i64::MIN, aligned(end - 5_000 * SECOND)),
+        (aligned(BEGIN + 3_000 * SECOND), aligned(end - 3_000 * SECOND)),
+    ] {
+        let window = Window { since, until };
+        let table = reader.table(&ListQuery { window, ..ListQuery::default() }, By::Agent).unwrap();
+        assert!(table.sketched);
+        let (spans, errors): (i64, i64) = reader
+            .database()
+            .connection
+            .query_row(
+                "SELECT count(*), sum(status = 1) FROM span WHERE start_ns >= ?1 AND start_ns < ?2",
+                [since, until],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(table.rows.iter().map(|row| row.now.count).sum::<i64>(), spans);
+        assert_eq!(table.rows.iter().map(|row| row.now.errors).sum::<i64>(), errors);
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! up to 200,000 spans   span_figures (covering index) --> exact
-//! beyond                rollup (5 minutes, sketches) + spans past its watermark --> within 1 %, marked `sketched`
+//! beyond                rollup (5 minutes) and rollup_day, sketches, + spans past their watermark --> within 1 %,
+//!                       marked `sketched`
 //! ```
 //!
 //! What counts depends on what is asked: agents by their turns, with the tokens of the model calls made for them; models
@@ -12,7 +13,7 @@ mod items;
 
 use std::collections::HashMap;
 
-use items::Sum;
+use items::{RolledUp, Sum};
 use rusqlite::Connection;
 
 use super::json::{Json, Object, Time, object, write_list};
@@ -25,7 +26,9 @@ use super::{ReadError, Reader, Trouble, Window};
 pub const EXACT: i64 = 200_000;
 /// Length of a bucket of `rollup`, nanoseconds.
 pub const BUCKET: i64 = 300_000_000_000;
-/// The key in `meta` of the last span that `rollup` counts.
+/// Length of a bucket of `rollup_day`, nanoseconds.
+pub(crate) const DAY: i64 = 86_400_000_000_000;
+/// The key in `meta` of the last span that `rollup` and `rollup_day` count.
 pub(crate) const WATERMARK: &str = "rollup_span";
 /// Rows of a table and lines of a chart, at most: those that count most.
 const ROWS: usize = 500;
@@ -309,7 +312,8 @@ impl Reader {
         let query = ListQuery { window, ..query.clone() };
         let watermark = Self::watermark(connection, &query, by)?;
         let mut sums: HashMap<String, Sum> = HashMap::new();
-        self.items(connection, &query, by, false, watermark, &mut |item| {
+        let rolled = watermark.map(|last_span| RolledUp { last_span, by_days: true });
+        self.items(connection, &query, by, false, rolled, &mut |item| {
             if let Some(sum) = sums.get_mut(item.key) {
                 sum.add(&item, watermark.is_some());
             } else {
@@ -340,7 +344,8 @@ impl Reader {
             }
             let start = since.div_euclid(step).saturating_mul(step);
             let mut lines: HashMap<String, (i64, HashMap<i64, Sum>)> = HashMap::new();
-            self.items(connection, query, by, first_chunk, watermark, &mut |item| {
+            let rolled = watermark.map(|last_span| RolledUp { last_span, by_days: false });
+            self.items(connection, query, by, first_chunk, rolled, &mut |item| {
                 let at = item.start.saturating_sub(start).div_euclid(step).max(0);
                 if !lines.contains_key(item.key) {
                     lines.insert(item.key.to_owned(), (0, HashMap::new()));
@@ -370,12 +375,16 @@ impl Reader {
         if by.is_of_traces() || !query.filter.is_empty() {
             return Ok(None);
         }
-        let mut sql = Sql::with_gone(
-            String::new(),
-            "SELECT count(*) FROM (SELECT 1 FROM span s INDEXED BY span_figures WHERE ?1 = ''",
-        );
-        sql.window("s.start_ns", query.window).push(" LIMIT ").bind(EXACT + 1).push(")");
-        let count: i64 = sql.rows(connection, |row| row.get(0))?.pop().unwrap_or(0);
+        let window = query.window;
+        let mut sql = Sql::with_gone(String::new(), "SELECT coalesce(sum(spans), 0) FROM rollup_day WHERE ?1 = ''");
+        sql.push(" AND bucket >= ").bind(window.since.saturating_add(DAY - 1).div_euclid(DAY));
+        sql.push(" AND bucket < ").bind(window.until.div_euclid(DAY));
+        let mut count: i64 = sql.rows(connection, |row| row.get(0))?.pop().unwrap_or(0);
+        if count <= EXACT {
+            sql = sql.another("SELECT count(*) FROM (SELECT 1 FROM span s INDEXED BY span_figures WHERE ?1 = ''");
+            sql.window("s.start_ns", window).push(" LIMIT ").bind(EXACT + 1).push(")");
+            count = sql.rows(connection, |row| row.get(0))?.pop().unwrap_or(0);
+        }
         if count <= EXACT {
             return Ok(None);
         }

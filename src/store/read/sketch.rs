@@ -3,8 +3,6 @@
 //! Nearest-rank percentiles over bins `floor(ln(d / 1 µs) / ln 1.02)`; what is under a microsecond is in the first bin.
 //! As bytes: for each bin that has any, its distance from the one before and its count, as variable-length integers.
 
-use std::collections::BTreeMap;
-
 const GROWTH: f64 = 1.02;
 /// The bin of `i64::MAX` nanoseconds is 1,852: nothing above it is believed.
 const LAST: u16 = 2_000;
@@ -12,23 +10,48 @@ const LAST: u16 = 2_000;
 /// How often which duration occurred.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
-    bins: BTreeMap<u16, u64>,
+    /// Counts of the bins from `first` on. Adding up thousands of sketches is the work here, and durations of one thing
+    /// are near each other: so a place for each bin between the shortest and the longest.
+    counts: Vec<u64>,
+    first: u16,
     count: u64,
 }
 
 impl Sketch {
     /// Counts a duration, nanoseconds.
     pub fn add(&mut self, duration_ns: i64) {
-        *self.bins.entry(bin(duration_ns)).or_default() += 1;
-        self.count += 1;
+        self.put(bin(duration_ns), 1);
     }
 
     /// Counts everything that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
-        for (bin, count) in &other.bins {
-            *self.bins.entry(*bin).or_default() += count;
+        other.bins().for_each(|(bin, count)| self.put(bin, count));
+    }
+
+    fn put(&mut self, bin: u16, count: u64) {
+        if count == 0 {
+            return;
         }
-        self.count += other.count;
+        if self.counts.is_empty() {
+            self.first = bin;
+        } else if bin < self.first {
+            let more = usize::from(self.first - bin);
+            self.counts.splice(0..0, std::iter::repeat_n(0, more));
+            self.first = bin;
+        }
+        let place = usize::from(bin - self.first);
+        if place >= self.counts.len() {
+            self.counts.resize(place + 1, 0);
+        }
+        if let Some(known) = self.counts.get_mut(place) {
+            *known = known.saturating_add(count);
+        }
+        self.count = self.count.saturating_add(count);
+    }
+
+    /// The bins that have counted anything.
+    fn bins(&self) -> impl Iterator<Item = (u16, u64)> {
+        (self.first..).zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0)
     }
 
     /// Durations counted.
@@ -41,11 +64,11 @@ impl Sketch {
     #[must_use]
     pub fn percentile(&self, percent: u64) -> Option<i64> {
         let rank = self.count.saturating_mul(percent).div_ceil(100).max(1);
-        let mut passed = 0;
-        for (bin, count) in &self.bins {
-            passed = count.saturating_add(passed);
+        let mut passed = 0_u64;
+        for (bin, count) in self.bins() {
+            passed = passed.saturating_add(count);
             if passed >= rank {
-                return Some(middle(*bin));
+                return Some(middle(bin));
             }
         }
         None
@@ -54,12 +77,12 @@ impl Sketch {
     /// As bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.bins.len() * 3);
+        let mut bytes = Vec::new();
         let mut before = 0;
-        for (bin, count) in &self.bins {
+        for (bin, count) in self.bins() {
             write(u64::from(bin - before), &mut bytes);
-            write(*count, &mut bytes);
-            before = *bin;
+            write(count, &mut bytes);
+            before = bin;
         }
         bytes
     }
@@ -78,9 +101,7 @@ impl Sketch {
         while let (Some(step), Some(count)) = (read(bytes), read(bytes)) {
             bin = bin.saturating_add(step);
             let Some(bin) = u16::try_from(bin).ok().filter(|bin| *bin <= LAST) else { return };
-            let known = self.bins.entry(bin).or_default();
-            *known = known.saturating_add(count);
-            self.count = self.count.saturating_add(count);
+            self.put(bin, count);
         }
     }
 }

@@ -153,8 +153,8 @@ impl Seed {
         connection
             .execute(
                 "INSERT INTO span(trace, span_id, parent_id, name, kind, agent, model, start_ns, duration_ns, status, \
-                 own_error, error_type, error, input_tokens, output_tokens, first_chunk_ns, cost) \
-                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
+                 own_error, error_type, error, input_tokens, output_tokens, first_chunk_ns, cost, links) \
+                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
                 params![
                     trace,
                     self.id,
@@ -173,6 +173,7 @@ impl Seed {
                     self.tokens.map(|tokens| tokens.1),
                     self.first_chunk,
                     self.cost,
+                    i64::from(self.body.contains("\"links\":")),
                 ],
             )
             .unwrap();

@@ -3,7 +3,7 @@
 //! Parents are indices, so readers need no table of ids. Broken input ends here: a parent that is not in the store is
 //! [`MISSING`], and a circle of parents is opened at its earliest span.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, params};
 
@@ -212,9 +212,11 @@ impl Reader {
         }
         let now = self.now();
         let mut open_links = Vec::new();
-        for span in self.open_spans(connection, Some(id), usize::MAX)? {
+        let open = self.open_spans(connection, Some(id), usize::MAX)?;
+        let ended: HashSet<String> = if open.is_empty() { HashSet::new() } else { building.ids() };
+        for span in open {
             // It may have ended between the announcement of its start and the batch that took it away.
-            if building.is_known(&span.id) {
+            if ended.contains(&span.id) {
                 continue;
             }
             if span.data.contains("\"links\":") {
@@ -240,13 +242,14 @@ impl Reader {
             };
             building.add(entry, span.parent);
         }
+        let linked = std::mem::take(&mut building.linked);
         let (spans, mut warnings) = building.finish();
         let lost = spans.spans.iter().filter(|span| span.status == Status::Lost).count();
         if lost > 0 {
             let text = format!("{lost} spans were open when their process ended: their ends are not known");
             warnings.push(TraceWarning { kind: "lost", count: lost, text });
         }
-        let links = links(connection, number, &spans, &open_links)?;
+        let links = links(connection, &linked, &spans, &open_links)?;
         let scores = super::scores::of_trace(connection, id)?;
         Ok(Trace { row, spans, links, warnings, scores })
     }
@@ -274,13 +277,17 @@ pub(super) fn find(connection: &Connection, prefix: &str) -> Result<String, Trou
     }
 }
 
-/// The links of all spans. They are in the content, which is read only where it holds any.
+/// The links of all spans. They are in the content, which is read only where it holds any: `linked` has the ids and the
+/// rows of those spans, `open` the ids and the content of those that have not ended.
 fn links(
     connection: &Connection,
-    trace: Option<i64>,
+    linked: &[(String, i64)],
     spans: &Skeleton,
     open: &[(String, String)],
 ) -> Result<Vec<TraceLink>, Trouble> {
+    if linked.is_empty() && open.is_empty() {
+        return Ok(Vec::new());
+    }
     let places: HashMap<&str, usize> =
         spans.spans.iter().enumerate().map(|(index, span)| (span.id.as_str(), index)).collect();
     let mut found = Vec::new();
@@ -294,13 +301,12 @@ fn links(
             }));
         }
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT s.span_id, b.data FROM span s CROSS JOIN body b ON b.id = s.id \
-         WHERE s.trace = ?1 AND instr(b.data, '\"links\":') > 0",
-    )?;
-    let mut rows = statement.query(params![trace])?;
-    while let Some(row) = rows.next()? {
-        take(row.get_ref(0)?.as_str().unwrap_or_default(), row.get_ref(1)?.as_str().unwrap_or_default());
+    let mut statement = connection.prepare_cached("SELECT data FROM body WHERE id = ?1")?;
+    for (id, number) in linked {
+        let mut rows = statement.query(params![number])?;
+        while let Some(row) = rows.next()? {
+            take(id, row.get_ref(0)?.as_str().unwrap_or_default());
+        }
     }
     for (id, data) in open {
         take(id, data);
@@ -316,7 +322,8 @@ struct Building {
     names: Vec<String>,
     known: HashMap<String, i64>,
     spans: Vec<(SpanEntry, Option<String>)>,
-    ids: HashMap<String, usize>,
+    /// Ids and rows of finished spans with links.
+    linked: Vec<(String, i64)>,
 }
 
 impl Building {
@@ -333,19 +340,18 @@ impl Building {
         index
     }
 
-    fn is_known(&self, id: &str) -> bool {
-        self.ids.contains_key(id)
+    fn ids(&self) -> HashSet<String> {
+        self.spans.iter().map(|(span, _)| span.id.clone()).collect()
     }
 
     fn add(&mut self, span: SpanEntry, parent: Option<String>) {
-        self.ids.insert(span.id.clone(), self.spans.len());
         self.spans.push((span, parent));
     }
 
     fn finished(&mut self, connection: &Connection, trace: i64) -> Result<(), Trouble> {
         let mut statement = connection.prepare_cached(
             "SELECT s.span_id, s.parent_id, s.name, s.kind, s.agent, s.model, s.start_ns, s.duration_ns, s.status, \
-             s.own_error, s.error, s.input_tokens, s.output_tokens, s.cost, s.first_chunk_ns, r.service \
+             s.own_error, s.error, s.input_tokens, s.output_tokens, s.cost, s.first_chunk_ns, r.service, s.links, s.id \
              FROM span s LEFT JOIN resource r ON r.id = s.resource WHERE s.trace = ?1",
         )?;
         let mut rows = statement.query(params![trace])?;
@@ -374,6 +380,9 @@ impl Building {
                 first_chunk: row.get(14)?,
                 service,
             };
+            if row.get::<_, i64>(16)? > 0 {
+                self.linked.push((entry.id.clone(), row.get(17)?));
+            }
             self.add(entry, row.get(1)?);
         }
         Ok(())

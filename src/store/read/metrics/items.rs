@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{BUCKET, By, Figures, Metric, Point, PointValue, percentile};
+use super::{BUCKET, By, DAY, Figures, Metric, Point, PointValue, first_start, percentile};
 use crate::kind::Kind;
 use crate::store::read::filter_sql::Scope;
 use crate::store::read::page::ListQuery;
@@ -90,14 +90,14 @@ impl Sum {
 }
 
 impl Reader {
-    /// Gives every span, trace or row of `rollup` that counts to `take`.
+    /// Gives every span, trace or row of roll-ups that counts to `take`.
     pub(super) fn items(
         &self,
         connection: &Connection,
         query: &ListQuery,
         by: By,
         first_chunk: bool,
-        watermark: Option<i64>,
+        rolled: Option<RolledUp>,
         take: &mut dyn FnMut(Item<'_>),
     ) -> Result<(), Trouble> {
         if first_chunk {
@@ -106,10 +106,33 @@ impl Reader {
         if by.is_of_traces() {
             return self.trace_items(connection, query, by, take);
         }
-        if watermark.is_some() {
-            rolled_items(connection, query.window, by, take)?;
+        if let Some(rolled) = rolled {
+            for part in self.parts(connection, query.window, rolled.by_days)? {
+                rolled_items(connection, &part, by, take)?;
+            }
         }
-        self.span_items(connection, query, by, watermark, take)
+        self.span_items(connection, query, by, rolled.map(|rolled| rolled.last_span), take)
+    }
+
+    /// The roll-ups of a window: whole days, where there are any and days will do, and five minutes for the rest. A
+    /// bucket that touches the window counts whole.
+    fn parts(&self, connection: &Connection, window: Window, by_days: bool) -> Result<Vec<Part>, Trouble> {
+        // Traces that are gone still count in the day of the oldest one that is not.
+        let since = window.since.max(first_start(connection)?.unwrap_or(window.since));
+        let first = since.div_euclid(BUCKET);
+        let end = window.until.saturating_sub(1).div_euclid(BUCKET).saturating_add(1);
+        let first_day = since.saturating_add(DAY - 1).div_euclid(DAY);
+        // Nothing is later than now: a day that has not ended is whole.
+        let end_day = if window.until >= self.now() { i64::MAX / DAY } else { window.until.div_euclid(DAY) };
+        if !by_days || first_day >= end_day {
+            return Ok(vec![Part { table: "rollup", length: BUCKET, first, end }]);
+        }
+        let of_day = |day: i64| day.saturating_mul(DAY / BUCKET);
+        Ok(vec![
+            Part { table: "rollup", length: BUCKET, first, end: of_day(first_day) },
+            Part { table: "rollup_day", length: DAY, first: first_day, end: end_day },
+            Part { table: "rollup", length: BUCKET, first: of_day(end_day), end },
+        ])
     }
 
     fn span_items(
@@ -232,19 +255,32 @@ impl Reader {
     }
 }
 
-/// Rows of `rollup` whose bucket touches the window.
-fn rolled_items(
-    connection: &Connection,
-    window: Window,
-    by: By,
-    take: &mut dyn FnMut(Item<'_>),
-) -> Result<(), Trouble> {
+/// What roll-ups are read for spans up to `last_span`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RolledUp {
+    pub(super) last_span: i64,
+    /// Whole days may be one row.
+    pub(super) by_days: bool,
+}
+
+/// Some buckets of a table of roll-ups.
+struct Part {
+    table: &'static str,
+    /// Of a bucket, nanoseconds.
+    length: i64,
+    first: i64,
+    /// The first one that is not wanted.
+    end: i64,
+}
+
+/// The rows of some buckets.
+fn rolled_items(connection: &Connection, part: &Part, by: By, take: &mut dyn FnMut(Item<'_>)) -> Result<(), Trouble> {
     let (key, which) = by.of_spans("s");
     let mut sql = Sql::with_gone(String::new(), "SELECT ");
     sql.push(&key).push(", s.bucket, s.kind, s.spans, s.errors, s.input_tokens + s.output_tokens, s.cost, s.sketch");
-    sql.push(" FROM rollup s WHERE ?1 = ''").push(&which);
-    sql.push(" AND s.bucket >= ").bind(window.since.div_euclid(BUCKET));
-    sql.push(" AND s.bucket <= ").bind(window.until.saturating_sub(1).div_euclid(BUCKET));
+    sql.push(" FROM ").push(part.table).push(" s WHERE ?1 = ''").push(&which);
+    sql.push(" AND s.bucket >= ").bind(part.first);
+    sql.push(" AND s.bucket < ").bind(part.end);
     sql.each(connection, |row| {
         let kind = kind_from_number(row.get(2)?);
         let calls = is_call(kind);
@@ -253,7 +289,7 @@ fn rolled_items(
         let (tokens, cost): (i64, f64) = (row.get(5)?, row.get(6)?);
         take(Item {
             key: if by == By::Kind { name } else { row.get_ref(0)?.as_str().unwrap_or_default() },
-            start: row.get::<_, i64>(1)?.saturating_mul(BUCKET),
+            start: row.get::<_, i64>(1)?.saturating_mul(part.length),
             count: if counts { row.get(3)? } else { 0 },
             errors: if counts { row.get(4)? } else { 0 },
             // A rollup does not tell nothing from zero.

@@ -13,6 +13,7 @@ use super::output::{Failure, Out};
 use super::store;
 use crate::finished::{BatchBuilder, OwnedValue, Resource, SpanHead};
 use crate::ids::{SpanId, TraceId};
+use crate::json::read_base64;
 use crate::store::{Access, Database, StoreError, Writer};
 use crate::tape::Tape;
 use crate::terminal::format;
@@ -162,7 +163,7 @@ fn push_pairs(tape: &mut Tape, pairs: &Map<String, Value>) {
     }
 }
 
-/// The parser has bounded the depth.
+/// The parser has bounded the depth. Bytes are told from mappings as in the store: `src/store/body.rs`.
 fn push(tape: &mut Tape, value: &Value) {
     match value {
         Value::Null => tape.null(),
@@ -180,8 +181,13 @@ fn push(tape: &mut Tape, value: &Value) {
             tape.end();
         }
         Value::Object(members) => {
+            let only = |key: &str| members.get(key).filter(|_| members.len() == 1);
+            let bytes = only("$bytes").and_then(Value::as_str).and_then(|text| read_base64(text.as_bytes()));
+            if let Some(bytes) = bytes {
+                return tape.bytes(&bytes);
+            }
             tape.map();
-            push_pairs(tape, members);
+            push_pairs(tape, only("$map").and_then(Value::as_object).unwrap_or(members));
             tape.end();
         }
     }

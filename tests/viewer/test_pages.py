@@ -344,6 +344,16 @@ def test_errors_are_grouped_and_lead_to_an_example(page: Any, served: Served) ->
     expect(page.locator(".detail .failure")).to_contain_text("timed out")
 
 
+def test_recovered_is_a_share_of_the_traces(page: Any, served: Served) -> None:
+    page.goto(f"{served.url}/#/errors")
+    expect(page.locator("tr", has_text="web_search")).to_be_visible()
+    groups = page.evaluate("fetch('/api/v1/errors?since=7d').then((a) => a.json()).then((a) => a.groups)")
+    assert any(group["count"] != group["traces"] for group in groups)
+    for group, cell in zip(groups, page.locator("tbody tr td:nth-child(4)").all_inner_texts(), strict=True):
+        share = 100 * group["recovered"] / group["traces"]
+        assert cell == (f"{share:.1f} %" if 0 < share < 9.95 else f"{round(share)} %")
+
+
 def test_a_session_is_read_turn_by_turn(page: Any, served: Served) -> None:
     page.goto(f"{served.url}/#/sessions/sess-1")
     expect(page.locator(".talk-turn")).to_have_count(5)

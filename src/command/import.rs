@@ -37,7 +37,9 @@ pub(crate) fn run(common: &Common, import: &Import, out: &mut Out<'_>) -> Result
         let bytes = if path.as_os_str() == "-" { out.read_input()? } else { contents(&out.path(path))? };
         let mut incoming = Vec::new();
         // Lines, one document, or several: JSON values with space between them.
-        for document in Deserializer::from_slice(&bytes).into_iter::<Value>() {
+        let mut documents = Deserializer::from_slice(&bytes).into_iter::<Value>();
+        while let Some(document) = documents.next() {
+            out.step(documents.byte_offset() as u64, Some(bytes.len() as u64), "bytes read")?;
             let document = document.map_err(|error| {
                 Failure::Usage(
                     format!("{} is no JSON: {error}", path.display()),
@@ -48,10 +50,11 @@ pub(crate) fn run(common: &Common, import: &Import, out: &mut Out<'_>) -> Result
             incoming.extend(documents.iter().flat_map(|document| read(document, &mut wrong)));
         }
         name_agents(&mut incoming);
+        let all = (found + incoming.len()) as u64;
         for portion in incoming.chunks(PORTION) {
             write(&mut writer, portion)?;
             found += portion.len();
-            out.progress(&format!("{} read", format::plural(found as u64, "span")))?;
+            out.step(found as u64, Some(all), "spans written")?;
         }
     }
     let new = spans(&writer)?.saturating_sub(before);

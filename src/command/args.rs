@@ -110,8 +110,14 @@ pub(crate) enum Command {
     /// Whether the store and the settings are in order
     #[command(after_help = STATUS)]
     Doctor,
-    /// Traces as a file: JSON lines, CSV, OTLP JSON; one as a page
-    #[command(after_help = STATUS)]
+    /// Traces as a file: JSON lines, CSV, OTLP JSON, Parquet; one as a page
+    #[command(after_help = concat!(
+        "examples:\n",
+        "  ironspan export --since 24h -o day.jsonl             a line for each span, with its content\n",
+        "  ironspan export agent:coder -o coder.parquet         columns for pandas, DuckDB, Polars; needs pyarrow\n",
+        "  ironspan export id:8898 -o trace.html                one trace as a page\n\n",
+        "exit status: 0 done, 1 nothing found, 2 wrong usage, 3 the store cannot be used"
+    ))]
     Export(Export),
     /// Take traces from OTLP JSON or from `export`; what is there already stays as it is
     #[command(after_help = STATUS)]
@@ -217,6 +223,8 @@ pub(crate) enum Format {
     Csv,
     /// OTLP JSON lines, as a collector reads and writes them.
     OtlpJson,
+    /// Columns, without content; needs the package pyarrow.
+    Parquet,
     /// One trace as a page that needs no server and no script.
     Html,
 }

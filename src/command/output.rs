@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::command::Surroundings;
 use crate::command::args::When;
+use crate::command::{ParquetError, ParquetFile, Surroundings, Written};
 use crate::config::Environment;
 use crate::store::StoreError;
 use crate::store::read::{FilterError, Json, ReadError};
@@ -132,6 +132,14 @@ impl<'a> Out<'a> {
     /// The variables.
     pub(crate) fn environment(&self) -> &'a dyn Environment {
         self.around.environment
+    }
+
+    /// Has somebody write a Parquet file, who can.
+    pub(crate) fn parquet(&mut self, file: &ParquetFile) -> Result<Written, ParquetError> {
+        match self.around.parquet.as_mut() {
+            Some(write) => write(file),
+            None => Err(ParquetError::Missing(String::from("Parquet is written by the Python package alone"))),
+        }
     }
 
     /// `path` as seen from the working folder.

@@ -16,7 +16,7 @@ from tests.support.processes import clean_environment
 WORDS = [
     (["demo", "--history", "30"], r"\r\d+ of 30 traces recorded, \d+ %"),
     (["demo", "--big", "200"], r"\r\d+ of 200 spans recorded, \d+ %"),
-    (["export", "-o", "{}/a.jsonl"], r"\r1 trace written"),
+    (["export", "-o", "{}/a.jsonl"], r"\r1 of 31 traces written, 3 %"),
     (["import", "{}/a.jsonl"], r"\r[\d,]+ of [\d,]+ bytes read, \d+ %"),
     (["purge", "--all", "--yes"], r"\r20 of 31 traces deleted, 64 %"),
 ]

@@ -1,5 +1,5 @@
 //! `ironspan export`: traces as lines, one span each: JSON with the content, CSV without, OTLP JSON; or one as a page.
-//! Parquet is written by Python, which has Arrow.
+//! Parquet is written by Python, which has Arrow, and OTLP to a receiver by `send.rs`.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::{Common, Export, Format};
 use super::list::{nothing, unsigned};
 use super::output::{Failure, Out, iso};
-use super::{ParquetError, ParquetFile, Written, store};
+use super::{ParquetError, ParquetFile, Written, send, store};
 use crate::store::read::otlp;
 use crate::store::read::page::MOST;
 use crate::store::read::span::SpanContent;
@@ -21,6 +21,9 @@ use crate::terminal::format;
 use crate::viewer::export::write_page;
 
 pub(crate) fn run(common: &Common, export: &Export, out: &mut Out<'_>) -> Result<(), Failure> {
+    if let Some(url) = &export.otlp {
+        return send::run(common, export, url, out);
+    }
     let reader = store::reader(common, out)?;
     let mut query = store::query(&reader, &export.selection)?;
     query.limit = MOST;

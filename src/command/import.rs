@@ -118,9 +118,7 @@ fn write(writer: &mut Writer, incoming: &[Incoming]) -> Result<(), StoreError> {
         by_resource.entry(Value::Object(span.resource.clone()).to_string()).or_default().push(span);
     }
     for spans in by_resource.into_values() {
-        let attributes = spans.first().map(|span| owned_pairs(&span.resource)).unwrap_or_default();
-        let scope_version = env!("CARGO_PKG_VERSION").to_owned();
-        let resource = Resource { attributes, scope_name: String::from("ironspan"), scope_version };
+        let resource = spans.first().map(|span| resource(&span.resource)).unwrap_or_default();
         let mut builder = BatchBuilder::new();
         for span in spans {
             add(&mut builder, span);
@@ -132,7 +130,7 @@ fn write(writer: &mut Writer, incoming: &[Incoming]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn add(builder: &mut BatchBuilder, span: &Incoming) {
+pub(super) fn add(builder: &mut BatchBuilder, span: &Incoming) {
     builder.begin(&span.name, &span.state, &span.message, &span.agent);
     push_pairs(builder.attributes(), &span.attributes);
     builder.end_attributes();
@@ -196,8 +194,13 @@ fn push(tape: &mut Tape, value: &Value) {
     }
 }
 
-fn owned_pairs(pairs: &Map<String, Value>) -> Vec<(String, OwnedValue)> {
-    pairs.iter().map(|(key, value)| (key.clone(), owned(value))).collect()
+/// Who sent spans, by its attributes.
+pub(super) fn resource(attributes: &Map<String, Value>) -> Resource {
+    Resource {
+        attributes: attributes.iter().map(|(key, value)| (key.clone(), owned(value))).collect(),
+        scope_name: String::from("ironspan"),
+        scope_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 fn owned(value: &Value) -> OwnedValue {

@@ -17,6 +17,7 @@ mod otlp;
 mod output;
 mod purge;
 mod score;
+mod send;
 mod show;
 mod store;
 mod tail;
@@ -53,6 +54,9 @@ pub struct Surroundings<'a> {
     pub shows_progress: bool,
     /// What local time is ahead of UTC, seconds.
     pub utc_offset: i64,
+    /// Whether Ctrl-C was pressed. Who asks wants to end in order: from the first question on it no longer ends the
+    /// process. `None` where it always does.
+    pub interrupted: Option<&'a dyn Fn() -> bool>,
     /// Writes Parquet, which needs Arrow, which is not in here. `None` where nobody can.
     pub parquet: Option<&'a mut WriteParquet>,
 }

@@ -1,5 +1,5 @@
 //! Spans from OTLP JSON or from our own lines (OTLP specification, "JSON Protobuf Encoding": ids in hexadecimal, 64-bit
-//! numbers as texts).
+//! numbers as texts), and those of the store on their way to a receiver.
 
 use serde_json::{Map, Value};
 
@@ -7,6 +7,8 @@ use crate::ids::{SpanId, TraceId};
 use crate::json::read_base64;
 use crate::keys::names;
 use crate::kind::{Kind, Outcome};
+use crate::store::read::otlp as store_otlp;
+use crate::store::read::span::SpanContent;
 
 /// Containers nested deeper than this become nothing.
 const DEPTH: usize = 64;
@@ -32,6 +34,37 @@ pub(crate) struct Incoming {
     pub(crate) events: Vec<(u64, String, Map<String, Value>)>,
     pub(crate) links: Vec<(TraceId, SpanId, Map<String, Value>)>,
     pub(crate) resource: Map<String, Value>,
+}
+
+impl Incoming {
+    /// A span of the store on its way out, as it would be read from OTLP; `None` for one that has not ended.
+    pub(crate) fn stored(span: SpanContent) -> Option<Self> {
+        if span.status.is_open() {
+            return None;
+        }
+        let nanoseconds = |number: i64| u64::try_from(number).unwrap_or(0);
+        let start = nanoseconds(span.start_ns);
+        let attributes = store_otlp::attributes(&span);
+        let resource: Value = serde_json::from_str(&span.resource.0).unwrap_or_default();
+        Some(Self {
+            trace: TraceId::from_hex_any_case(&span.trace)?,
+            id: SpanId::from_hex_any_case(&span.id)?,
+            parent: span.parent.as_deref().and_then(SpanId::from_hex_any_case),
+            name: span.name,
+            agent: span.agent.unwrap_or_default(),
+            kind: span.kind,
+            outcome: outcome(span.status.name()),
+            start,
+            end: start.saturating_add(nanoseconds(span.duration_ns)),
+            flags: 0,
+            message: span.error.and_then(|error| error.message).unwrap_or_default(),
+            state: span.state.unwrap_or_default(),
+            attributes,
+            events: span.events.iter().map(|event| own_event(event, start)).collect(),
+            links: span.links.iter().filter_map(own_link).collect(),
+            resource: resource.as_object().cloned().unwrap_or_default(),
+        })
+    }
 }
 
 /// The spans of one JSON document: `TracesData` of OTLP, or a line of `ironspan export`. What cannot be read is told by

@@ -134,6 +134,11 @@ impl<'a> Out<'a> {
         self.around.environment
     }
 
+    /// Whether Ctrl-C was pressed. From the first call on it no longer ends the process.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.around.interrupted.is_some_and(|asked| asked())
+    }
+
     /// Has somebody write a Parquet file, who can.
     pub(crate) fn parquet(&mut self, file: &ParquetFile) -> Result<Written, ParquetError> {
         match self.around.parquet.as_mut() {

@@ -33,6 +33,7 @@ pub(super) fn ironspan(store: &Path, words: &[&str], columns: Option<u16>) -> Ra
             columns,
             shows_progress: false,
             utc_offset: 0,
+            interrupted: None,
             parquet: None,
         },
     );

@@ -1,5 +1,6 @@
 //! The command line, for `ironspan.__main__`: standard streams and the process's environment around `crate::command`.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, BufWriter, IsTerminal as _};
 
 use pyo3::exceptions::PyImportError;
@@ -22,6 +23,8 @@ pub(crate) fn command(
     py.detach(move || {
         let mut input = BufReader::new(io::stdin());
         let mut out = BufWriter::new(io::stdout());
+        let listens = Cell::new(false);
+        let interrupted = || Python::attach(|py| interrupted(py, &listens));
         let mut write =
             parquet.map(|function| move |file: &ParquetFile| Python::attach(|py| write_parquet(py, &function, file)));
         run(
@@ -35,10 +38,27 @@ pub(crate) fn command(
                 columns: columns.filter(|_| io::stdout().is_terminal()),
                 shows_progress: io::stderr().is_terminal(),
                 utc_offset,
+                interrupted: Some(&interrupted),
                 parquet: write.as_mut().map(|write| write as _),
             },
         )
     })
+}
+
+/// Whether Ctrl-C was pressed. The first call has Python listen for it; in another thread than the main one it cannot,
+/// and Ctrl-C stays what it was.
+fn interrupted(py: Python<'_>, listens: &Cell<bool>) -> bool {
+    if !listens.replace(true) {
+        let listen = || -> PyResult<()> {
+            let signal = py.import("signal")?;
+            let words = (signal.getattr("SIGINT")?, signal.getattr("default_int_handler")?);
+            signal.call_method1("signal", words)?;
+            Ok(())
+        };
+        // No main thread, no listening.
+        let _ = listen();
+    }
+    py.check_signals().is_err()
 }
 
 fn write_parquet(py: Python<'_>, function: &Py<PyAny>, file: &ParquetFile) -> Result<Written, ParquetError> {

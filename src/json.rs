@@ -291,6 +291,33 @@ pub fn write_base64(bytes: &[u8], out: &mut String) {
     out.push('"');
 }
 
+/// Bytes from base64 of either alphabet (RFC 4648 sections 4 and 5), with or without padding. `None` for anything else.
+#[must_use]
+pub fn read_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii_end();
+    let padding = text.iter().rev().take(2).filter(|&&byte| byte == b'=').count();
+    let digits = text.get(..text.len() - padding)?;
+    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    for group in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for (place, &digit) in group.iter().enumerate() {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' | b'-' => 62,
+                b'/' | b'_' => 63,
+                _ => return None,
+            };
+            bits |= u32::from(value) << (18 - 6 * place);
+        }
+        let [_, first, second, third] = bits.to_be_bytes();
+        let complete = group.len().checked_sub(1).filter(|&count| count > 0)?;
+        out.extend([first, second, third].into_iter().take(complete));
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 mod tests {
@@ -375,5 +402,25 @@ mod tests {
             tape.end();
         });
         assert_eq!(text, r#"{"?":2,"next":3}"#);
+    }
+
+    #[test]
+    fn base64_of_either_alphabet_is_read_with_and_without_padding() {
+        for (text, bytes) in [
+            ("", b"".as_slice()),
+            ("Zg==", b"f"),
+            ("Zg", b"f"),
+            ("Zm8=", b"fo"),
+            ("Zm8", b"fo"),
+            ("Zm9v", b"foo"),
+            ("Zm9vYmE", b"fooba"),
+            ("+/+/", b"\xfb\xff\xbf"),
+            ("-_-_", b"\xfb\xff\xbf"),
+        ] {
+            assert_eq!(read_base64(text.as_bytes()).as_deref(), Some(bytes), "{text}");
+        }
+        for text in ["Z", "Zm9vY", "Zm9v!", "Zg===", "Z=g=", "é"] {
+            assert_eq!(read_base64(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -7,6 +7,7 @@ unknown keyword, a missing argument) raise ``TypeError`` as everywhere.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, final, overload, type_check_only
 
@@ -738,13 +739,23 @@ def shutdown(timeout: float | None = None) -> Report:
 def stats() -> Stats:
     """Counts of this process, now. Never waits for a destination. See docs/loss.md."""
 
-def command(arguments: list[str], /, *, columns: int | None = None, utc_offset: int = 0) -> int:
+def command(
+    arguments: list[str],
+    /,
+    *,
+    columns: int | None = None,
+    utc_offset: int = 0,
+    parquet: Callable[[str | PathLike[str], str | PathLike[str], str, str | None, str | None], tuple[int, int]]
+    | None = None,
+) -> int:
     """Runs the command ``ironspan`` with the process's standard streams, without the interpreter lock.
 
     Args:
         arguments: The words, beginning with the program's name.
         columns: Width of the terminal; not used where standard output is none.
         utc_offset: What local time is ahead of UTC, in seconds.
+        parquet: Writes a Parquet file: store, file, filter, since, until; says how many traces and spans it has
+            written, and raises ``ImportError`` where it cannot for want of a package.
 
     Returns:
         The exit status: 0 done, 1 nothing found, 2 wrong usage, 3 the store cannot be used.

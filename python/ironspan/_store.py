@@ -181,8 +181,38 @@ class Store:
         return [_timed(score) for score in answer]
 
     def to_arrow(self, filter: str = "", *, since: int | str | None = None, until: int | str | None = None) -> Any:
-        """The spans of ``spans()`` as a ``pyarrow.Table``. Needs pyarrow."""
-        return import_module("pyarrow").Table.from_pylist(list(self.spans(filter, since=since, until=until)))
+        """The spans of ``spans()`` as a ``pyarrow.Table``, always of the same columns. Needs pyarrow."""
+        from ironspan._arrow import batches, schema
+
+        found = batches(self.spans(filter, since=since, until=until))
+        return import_module("pyarrow").Table.from_batches(found, schema=schema())
+
+    def to_parquet(
+        self,
+        path: str | PathLike[str],
+        filter: str = "",
+        *,
+        since: int | str | None = None,
+        until: int | str | None = None,
+    ) -> int:
+        """Writes the table of ``to_arrow()`` to a new Parquet file, without holding it in memory. Needs pyarrow.
+
+        Args:
+            path: The file, for nobody but the user; it must not be there yet.
+            filter: What has to hold of a trace.
+            since: The earliest start of a trace.
+            until: The latest start of a trace.
+
+        Returns:
+            The number of spans; with none, no file is made.
+
+        Raises:
+            ironspan.StoreError: The filter cannot be read, or the store.
+            OSError: The file is there already, or cannot be written.
+        """
+        from ironspan._arrow import write_parquet
+
+        return write_parquet(self, path, filter, since=since, until=until)[1]
 
     def to_pandas(self, filter: str = "", *, since: int | str | None = None, until: int | str | None = None) -> Any:
         """The spans of ``spans()`` as a ``pandas.DataFrame``. Needs pandas."""

@@ -36,10 +36,10 @@ def view(store: str | PathLike[str] | None = None, *, port: int = 0) -> View:
     """Serves the page of a store on a free port of the loopback interface, from a thread of its own.
 
     Args:
-        store: The file. Default: where programs write by default, see docs/store.md.
+        store: The file, which may be made later. Default: where programs write by default, see docs/store.md.
         port: The port; 0 for any that is free.
 
     Raises:
-        ironspan.StoreError: There is no store, it cannot be read, or the port is taken.
+        ironspan.StoreError: The store cannot be read, or the port is taken.
     """
     return View(_Served(None if store is None else fspath(store), port))

@@ -110,8 +110,15 @@ pub(crate) enum Command {
     /// Whether the store and the settings are in order
     #[command(after_help = STATUS)]
     Doctor,
-    /// Traces as a file: JSON lines, CSV, OTLP JSON; one as a page
-    #[command(after_help = STATUS)]
+    /// Traces as a file: JSON lines, CSV, OTLP JSON, Parquet; one as a page; or all of them to an OTLP receiver
+    #[command(after_help = concat!(
+        "examples:\n",
+        "  ironspan export --since 24h -o day.jsonl             a line for each span, with its content\n",
+        "  ironspan export agent:coder -o coder.parquet         columns for pandas, DuckDB, Polars; needs pyarrow\n",
+        "  ironspan export id:8898 -o trace.html                one trace as a page\n",
+        "  ironspan export --otlp http://localhost:4318         all of it to a collector\n\n",
+        "exit status: 0 done, 1 nothing found or not everything delivered, 2 wrong usage, 3 the store cannot be used"
+    ))]
     Export(Export),
     /// Take traces from OTLP JSON or from `export`; what is there already stays as it is
     #[command(after_help = STATUS)]
@@ -217,6 +224,8 @@ pub(crate) enum Format {
     Csv,
     /// OTLP JSON lines, as a collector reads and writes them.
     OtlpJson,
+    /// Columns, without content; needs the package pyarrow.
+    Parquet,
     /// One trace as a page that needs no server and no script.
     Html,
 }
@@ -231,6 +240,15 @@ pub(crate) struct Export {
     /// The file to write; it must not be there yet [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Send the spans to this OTLP/HTTP receiver instead, with ids and times as they are
+    #[arg(long, value_name = "URL", conflicts_with_all = ["format", "output"])]
+    pub(crate) otlp: Option<String>,
+    /// A header of each request [default: those of `OTEL_EXPORTER_OTLP_HEADERS`]
+    #[arg(long, value_name = "NAME=VALUE", requires = "otlp")]
+    pub(crate) header: Vec<String>,
+    /// Seconds that a receiver may take nothing before the rest is given up
+    #[arg(long, value_name = "SECONDS", requires = "otlp", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) patience: u32,
 }
 
 #[derive(Debug, Args)]
@@ -335,6 +353,8 @@ mod tests {
             &["list", "-n", "0"],
             &["purge", "--all", "agent:x"],
             &["export", "--format", "xls"],
+            &["export", "--otlp", "http://localhost:4318", "--output", "x"],
+            &["export", "--header", "a=b"],
             &["completion", "cmd"],
             &["frobnicate"],
         ] {

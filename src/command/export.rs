@@ -1,4 +1,5 @@
 //! `ironspan export`: traces as lines, one span each: JSON with the content, CSV without, OTLP JSON; or one as a page.
+//! Parquet is written by Python, which has Arrow, and OTLP to a receiver by `send.rs`.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::args::{Common, Export, Format};
 use super::list::{nothing, unsigned};
 use super::output::{Failure, Out, iso};
-use super::store;
+use super::{ParquetError, ParquetFile, Written, send, store};
 use crate::store::read::otlp;
 use crate::store::read::page::MOST;
 use crate::store::read::span::SpanContent;
@@ -20,10 +21,16 @@ use crate::terminal::format;
 use crate::viewer::export::write_page;
 
 pub(crate) fn run(common: &Common, export: &Export, out: &mut Out<'_>) -> Result<(), Failure> {
+    if let Some(url) = &export.otlp {
+        return send::run(common, export, url, out);
+    }
     let reader = store::reader(common, out)?;
     let mut query = store::query(&reader, &export.selection)?;
     query.limit = MOST;
     let form = form(export);
+    if form == Format::Parquet {
+        return parquet(common, export, out);
+    }
     if form == Format::Html {
         let fitting = reader.traces(&query, Sort::Start, false)?.traces.len();
         if fitting > 1 {
@@ -33,31 +40,64 @@ pub(crate) fn run(common: &Common, export: &Export, out: &mut Out<'_>) -> Result
             ));
         }
     }
+    let total = store::count(&reader, &query, out);
+    let mut page = reader.traces(&query, Sort::Start, false)?;
+    if page.traces.is_empty() {
+        return Err(Failure::Nothing(nothing(&export.selection.filter())));
+    }
     let mut file = export.output.as_deref().map(|path| open(&out.path(path))).transpose()?;
-    let (mut traces, mut spans) = (0_u64, 0_u64);
+    let mut written = Written::default();
+    if form == Format::Csv {
+        write(&mut file, out, CSV_TITLES)?;
+    }
     loop {
-        let page = reader.traces(&query, Sort::Start, false)?;
         for trace in &page.traces {
-            if traces == 0 && form == Format::Csv {
-                write(&mut file, out, CSV_TITLES)?;
-            }
-            spans += one(&reader, trace, form, &mut |text, out| write(&mut file, out, text), out)?;
-            traces += 1;
-            out.progress(&format!("{} written", format::plural(traces, "trace")))?;
+            written.spans += one(&reader, trace, form, &mut |text, out| write(&mut file, out, text), out)?;
+            written.traces += 1;
+            out.step(written.traces, total, "traces written")?;
         }
         query.cursor = page.next;
         if query.cursor.is_none() {
             break;
         }
+        page = reader.traces(&query, Sort::Start, false)?;
     }
     if let Some(file) = &mut file {
         file.flush()?;
-        out.note(&format!("{} with {} written", format::plural(traces, "trace"), format::plural(spans, "span")))?;
-    }
-    if traces == 0 {
-        return Err(Failure::Nothing(nothing(&export.selection.filter())));
+        tell(written, out)?;
     }
     Ok(())
+}
+
+fn tell(written: Written, out: &mut Out<'_>) -> Result<(), Failure> {
+    let (traces, spans) = (format::plural(written.traces, "trace"), format::plural(written.spans, "span"));
+    out.note(&format!("{traces} with {spans} written"))
+}
+
+/// Has Python write the file.
+fn parquet(common: &Common, export: &Export, out: &mut Out<'_>) -> Result<(), Failure> {
+    let Some(path) = &export.output else {
+        return Err(Failure::Usage(
+            String::from("Parquet is no text for standard output"),
+            Some(String::from("name a file: ironspan export -o spans.parquet")),
+        ));
+    };
+    let file = ParquetFile {
+        store: store::place(common, out)?,
+        path: out.path(path),
+        filter: export.selection.filter(),
+        since: export.selection.since.clone(),
+        until: export.selection.until.clone(),
+    };
+    match out.parquet(&file) {
+        Ok(Written { traces: 0, .. }) => Err(Failure::Nothing(nothing(&file.filter))),
+        Ok(written) => tell(written, out),
+        Err(ParquetError::Missing(why)) => Err(Failure::Usage(
+            format!("Parquet needs the package pyarrow: {why}"),
+            Some(String::from("pip install pyarrow, or write --format jsonl or csv")),
+        )),
+        Err(ParquetError::Failed(why)) => Err(Failure::Store(why)),
+    }
 }
 
 fn form(export: &Export) -> Format {
@@ -65,6 +105,7 @@ fn form(export: &Export) -> Format {
         match extension.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Format::Csv),
             "html" | "htm" => Some(Format::Html),
+            "parquet" | "pq" => Some(Format::Parquet),
             _ => None,
         }
     });
@@ -114,7 +155,7 @@ fn one(
             Format::Jsonl => sink(&reader.span(&trace.id, &span.id, true)?.to_json(), out)?,
             Format::OtlpJson if span.status.is_open() => {}
             Format::OtlpJson => ended.push(reader.span(&trace.id, &span.id, true)?),
-            Format::Html => {}
+            Format::Html | Format::Parquet => {}
             Format::Csv => sink(&csv(trace, &reader.span(&trace.id, &span.id, false)?), out)?,
         }
     }

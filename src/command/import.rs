@@ -13,6 +13,7 @@ use super::output::{Failure, Out};
 use super::store;
 use crate::finished::{BatchBuilder, OwnedValue, Resource, SpanHead};
 use crate::ids::{SpanId, TraceId};
+use crate::json::read_base64;
 use crate::store::{Access, Database, StoreError, Writer};
 use crate::tape::Tape;
 use crate::terminal::format;
@@ -36,7 +37,9 @@ pub(crate) fn run(common: &Common, import: &Import, out: &mut Out<'_>) -> Result
         let bytes = if path.as_os_str() == "-" { out.read_input()? } else { contents(&out.path(path))? };
         let mut incoming = Vec::new();
         // Lines, one document, or several: JSON values with space between them.
-        for document in Deserializer::from_slice(&bytes).into_iter::<Value>() {
+        let mut documents = Deserializer::from_slice(&bytes).into_iter::<Value>();
+        while let Some(document) = documents.next() {
+            out.step(documents.byte_offset() as u64, Some(bytes.len() as u64), "bytes read")?;
             let document = document.map_err(|error| {
                 Failure::Usage(
                     format!("{} is no JSON: {error}", path.display()),
@@ -47,10 +50,11 @@ pub(crate) fn run(common: &Common, import: &Import, out: &mut Out<'_>) -> Result
             incoming.extend(documents.iter().flat_map(|document| read(document, &mut wrong)));
         }
         name_agents(&mut incoming);
+        let all = (found + incoming.len()) as u64;
         for portion in incoming.chunks(PORTION) {
             write(&mut writer, portion)?;
             found += portion.len();
-            out.progress(&format!("{} read", format::plural(found as u64, "span")))?;
+            out.step(found as u64, Some(all), "spans written")?;
         }
     }
     let new = spans(&writer)?.saturating_sub(before);
@@ -114,9 +118,7 @@ fn write(writer: &mut Writer, incoming: &[Incoming]) -> Result<(), StoreError> {
         by_resource.entry(Value::Object(span.resource.clone()).to_string()).or_default().push(span);
     }
     for spans in by_resource.into_values() {
-        let attributes = spans.first().map(|span| owned_pairs(&span.resource)).unwrap_or_default();
-        let scope_version = env!("CARGO_PKG_VERSION").to_owned();
-        let resource = Resource { attributes, scope_name: String::from("ironspan"), scope_version };
+        let resource = spans.first().map(|span| resource(&span.resource)).unwrap_or_default();
         let mut builder = BatchBuilder::new();
         for span in spans {
             add(&mut builder, span);
@@ -128,7 +130,7 @@ fn write(writer: &mut Writer, incoming: &[Incoming]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn add(builder: &mut BatchBuilder, span: &Incoming) {
+pub(super) fn add(builder: &mut BatchBuilder, span: &Incoming) {
     builder.begin(&span.name, &span.state, &span.message, &span.agent);
     push_pairs(builder.attributes(), &span.attributes);
     builder.end_attributes();
@@ -162,7 +164,7 @@ fn push_pairs(tape: &mut Tape, pairs: &Map<String, Value>) {
     }
 }
 
-/// The parser has bounded the depth.
+/// The parser has bounded the depth. Bytes are told from mappings as in the store: `src/store/body.rs`.
 fn push(tape: &mut Tape, value: &Value) {
     match value {
         Value::Null => tape.null(),
@@ -180,15 +182,25 @@ fn push(tape: &mut Tape, value: &Value) {
             tape.end();
         }
         Value::Object(members) => {
+            let only = |key: &str| members.get(key).filter(|_| members.len() == 1);
+            let bytes = only("$bytes").and_then(Value::as_str).and_then(|text| read_base64(text.as_bytes()));
+            if let Some(bytes) = bytes {
+                return tape.bytes(&bytes);
+            }
             tape.map();
-            push_pairs(tape, members);
+            push_pairs(tape, only("$map").and_then(Value::as_object).unwrap_or(members));
             tape.end();
         }
     }
 }
 
-fn owned_pairs(pairs: &Map<String, Value>) -> Vec<(String, OwnedValue)> {
-    pairs.iter().map(|(key, value)| (key.clone(), owned(value))).collect()
+/// Who sent spans, by its attributes.
+pub(super) fn resource(attributes: &Map<String, Value>) -> Resource {
+    Resource {
+        attributes: attributes.iter().map(|(key, value)| (key.clone(), owned(value))).collect(),
+        scope_name: String::from("ironspan"),
+        scope_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 fn owned(value: &Value) -> OwnedValue {

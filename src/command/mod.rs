@@ -17,6 +17,7 @@ mod otlp;
 mod output;
 mod purge;
 mod score;
+mod send;
 mod show;
 mod store;
 mod tail;
@@ -53,6 +54,47 @@ pub struct Surroundings<'a> {
     pub shows_progress: bool,
     /// What local time is ahead of UTC, seconds.
     pub utc_offset: i64,
+    /// Whether Ctrl-C was pressed. Who asks wants to end in order: from the first question on it no longer ends the
+    /// process. `None` where it always does.
+    pub interrupted: Option<&'a dyn Fn() -> bool>,
+    /// Writes Parquet, which needs Arrow, which is not in here. `None` where nobody can.
+    pub parquet: Option<&'a mut WriteParquet>,
+}
+
+/// Writes a Parquet file.
+pub type WriteParquet = dyn FnMut(&ParquetFile) -> Result<Written, ParquetError>;
+
+/// A Parquet file that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParquetFile {
+    /// The store.
+    pub store: PathBuf,
+    /// The file, which is not there yet.
+    pub path: PathBuf,
+    /// Which traces.
+    pub filter: String,
+    /// Only what began since then.
+    pub since: Option<String>,
+    /// Only what began before then.
+    pub until: Option<String>,
+}
+
+/// What a file has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Traces.
+    pub traces: u64,
+    /// Spans.
+    pub spans: u64,
+}
+
+/// Why there is no Parquet file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParquetError {
+    /// What writes it is not installed.
+    Missing(String),
+    /// The file cannot be written, or the store not be read.
+    Failed(String),
 }
 
 /// Runs the command. `arguments` begin with the program's name. Returns the exit status.

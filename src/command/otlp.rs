@@ -1,11 +1,14 @@
 //! Spans from OTLP JSON or from our own lines (OTLP specification, "JSON Protobuf Encoding": ids in hexadecimal, 64-bit
-//! numbers as texts).
+//! numbers as texts), and those of the store on their way to a receiver.
 
 use serde_json::{Map, Value};
 
 use crate::ids::{SpanId, TraceId};
+use crate::json::read_base64;
 use crate::keys::names;
 use crate::kind::{Kind, Outcome};
+use crate::store::read::otlp as store_otlp;
+use crate::store::read::span::SpanContent;
 
 /// Containers nested deeper than this become nothing.
 const DEPTH: usize = 64;
@@ -31,6 +34,37 @@ pub(crate) struct Incoming {
     pub(crate) events: Vec<(u64, String, Map<String, Value>)>,
     pub(crate) links: Vec<(TraceId, SpanId, Map<String, Value>)>,
     pub(crate) resource: Map<String, Value>,
+}
+
+impl Incoming {
+    /// A span of the store on its way out, as it would be read from OTLP; `None` for one that has not ended.
+    pub(crate) fn stored(span: SpanContent) -> Option<Self> {
+        if span.status.is_open() {
+            return None;
+        }
+        let nanoseconds = |number: i64| u64::try_from(number).unwrap_or(0);
+        let start = nanoseconds(span.start_ns);
+        let attributes = store_otlp::attributes(&span);
+        let resource: Value = serde_json::from_str(&span.resource.0).unwrap_or_default();
+        Some(Self {
+            trace: TraceId::from_hex_any_case(&span.trace)?,
+            id: SpanId::from_hex_any_case(&span.id)?,
+            parent: span.parent.as_deref().and_then(SpanId::from_hex_any_case),
+            name: span.name,
+            agent: span.agent.unwrap_or_default(),
+            kind: span.kind,
+            outcome: outcome(span.status.name()),
+            start,
+            end: start.saturating_add(nanoseconds(span.duration_ns)),
+            flags: 0,
+            message: span.error.and_then(|error| error.message).unwrap_or_default(),
+            state: span.state.unwrap_or_default(),
+            attributes,
+            events: span.events.iter().map(|event| own_event(event, start)).collect(),
+            links: span.links.iter().filter_map(own_link).collect(),
+            resource: resource.as_object().cloned().unwrap_or_default(),
+        })
+    }
 }
 
 /// The spans of one JSON document: `TracesData` of OTLP, or a line of `ironspan export`. What cannot be read is told by
@@ -127,16 +161,8 @@ fn foreign(span: &Value, resource: &Map<String, Value>) -> Result<Incoming, Stri
 
 /// A line of `ironspan export`.
 fn own(line: &Value) -> Result<Incoming, String> {
-    let object = |value: &Value, name: &str| value.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
     let start = number(line.get("start")).ok_or("a span without start")?;
-    let items = |name: &str| line.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let events = items("events")
-        .into_iter()
-        .map(|event| (number(event.get("time")).unwrap_or(start), text(&event, "name"), object(&event, "attributes")));
-    let links = items("links").into_iter().filter_map(|link| {
-        let ids = (trace_id(link.get("trace")).ok()?, span_id(link.get("span")).ok()?);
-        Some((ids.0, ids.1, object(&link, "attributes")))
-    });
+    let items = |name: &str| line.get(name).and_then(Value::as_array).into_iter().flatten();
     let status = line.get("status").and_then(Value::as_str).unwrap_or("ok");
     if matches!(status, "running" | "lost") {
         return Err(String::from("a span that had not ended"));
@@ -153,12 +179,25 @@ fn own(line: &Value) -> Result<Incoming, String> {
         end: start.saturating_add(number(line.get("duration")).unwrap_or(0)),
         flags: 0,
         message: line.get("error").map(|error| text(error, "message")).unwrap_or_default(),
-        state: String::new(),
+        state: text(line, "state"),
         attributes: object(line, "attributes"),
-        events: events.collect(),
-        links: links.collect(),
+        events: items("events").map(|event| own_event(event, start)).collect(),
+        links: items("links").filter_map(own_link).collect(),
         resource: object(line, "resource"),
     })
+}
+
+fn object(value: &Value, name: &str) -> Map<String, Value> {
+    value.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+fn own_event(event: &Value, start: u64) -> (u64, String, Map<String, Value>) {
+    (number(event.get("time")).unwrap_or(start), text(event, "name"), object(event, "attributes"))
+}
+
+fn own_link(link: &Value) -> Option<(TraceId, SpanId, Map<String, Value>)> {
+    let ids = (trace_id(link.get("trace")).ok()?, span_id(link.get("span")).ok()?);
+    Some((ids.0, ids.1, object(link, "attributes")))
 }
 
 fn outcome(word: &str) -> Outcome {
@@ -215,6 +254,10 @@ fn plain(value: &Value, depth: usize) -> Value {
         return Value::Null;
     }
     match name.as_str() {
+        // As the store has bytes. What is no base64 is a text.
+        "bytesValue" if inner.as_str().is_some_and(|text| read_base64(text.as_bytes()).is_some()) => {
+            Map::from_iter([(String::from("$bytes"), inner.clone())]).into()
+        }
         "stringValue" | "boolValue" | "doubleValue" | "bytesValue" => inner.clone(),
         "intValue" => match inner {
             Value::String(digits) => digits.parse::<i64>().map_or(Value::Null, Value::from),
@@ -224,7 +267,15 @@ fn plain(value: &Value, depth: usize) -> Value {
             let values = inner.get("values").and_then(Value::as_array).into_iter().flatten();
             values.map(|item| plain(item, depth + 1)).collect()
         }
-        "kvlistValue" => Value::Object(plain_pairs(inner.get("values"), depth + 1)),
+        "kvlistValue" => {
+            let pairs = plain_pairs(inner.get("values"), depth + 1);
+            // Its first key looks like one of ours and is the user's.
+            if pairs.keys().next().is_some_and(|key| key.starts_with('$')) {
+                Map::from_iter([(String::from("$map"), pairs.into())]).into()
+            } else {
+                pairs.into()
+            }
+        }
         _ => Value::Null,
     }
 }
@@ -238,10 +289,20 @@ mod tests {
 
     #[test]
     fn values_survive_the_way_out_and_in() {
-        let value = json!({"a": [1, -2.5, true, null, "x"], "b": {"c": {"d": 9_007_199_254_740_993_i64}}});
+        let value = json!({"a": [1, -2.5, true, null, "x", {"$bytes": "AP8="}],
+            "b": {"c": {"d": 9_007_199_254_740_993_i64}}});
         let mut text = String::new();
         crate::store::read::otlp::write_value(&value, &mut text);
         assert_eq!(plain(&serde_json::from_str(&text).unwrap(), 0), value);
+    }
+
+    #[test]
+    fn bytes_stay_bytes_and_what_only_looks_like_them_does_not() {
+        assert_eq!(plain(&json!({"bytesValue": "AP8="}), 0), json!({"$bytes": "AP8="}));
+        assert_eq!(plain(&json!({"bytesValue": "no base64"}), 0), json!("no base64"));
+        let pair = json!({"key": "$bytes", "value": {"stringValue": "AP8="}});
+        let map = plain(&json!({"kvlistValue": {"values": [pair]}}), 0);
+        assert_eq!(map, json!({"$map": {"$bytes": "AP8="}}));
     }
 
     #[test]

@@ -3,18 +3,21 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::command::Surroundings;
 use crate::command::args::When;
+use crate::command::{ParquetError, ParquetFile, Surroundings, Written};
 use crate::config::Environment;
 use crate::store::StoreError;
 use crate::store::read::{FilterError, Json, ReadError};
-use crate::terminal::Screen;
 use crate::terminal::line::{Line, Style};
 use crate::terminal::text::{escaped, width};
+use crate::terminal::{Screen, format};
 
 /// Columns where there is no terminal.
 const COLUMNS: usize = 118;
+/// Between two drawings of how far long work is: a step may take microseconds.
+const REDRAW: Duration = Duration::from_millis(100);
 
 /// Why the command did not do what it was asked.
 #[derive(Debug)]
@@ -80,12 +83,14 @@ pub(crate) struct Out<'a> {
     pub(crate) screen: Screen,
     /// Columns of the last progress line.
     progress: usize,
+    /// When the last step was drawn.
+    stepped: Option<Instant>,
 }
 
 impl<'a> Out<'a> {
     pub(crate) fn new(around: Surroundings<'a>) -> Self {
         let screen = Screen { columns: COLUMNS, unicode: false, colour: false };
-        Self { around, json: false, screen, progress: 0 }
+        Self { around, json: false, screen, progress: 0, stepped: None }
     }
 
     /// Takes over what all commands have in common.
@@ -129,6 +134,19 @@ impl<'a> Out<'a> {
         self.around.environment
     }
 
+    /// Whether Ctrl-C was pressed. From the first call on it no longer ends the process.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.around.interrupted.is_some_and(|asked| asked())
+    }
+
+    /// Has somebody write a Parquet file, who can.
+    pub(crate) fn parquet(&mut self, file: &ParquetFile) -> Result<Written, ParquetError> {
+        match self.around.parquet.as_mut() {
+            Some(write) => write(file),
+            None => Err(ParquetError::Missing(String::from("Parquet is written by the Python package alone"))),
+        }
+    }
+
     /// `path` as seen from the working folder.
     pub(crate) fn path(&self, path: &std::path::Path) -> PathBuf {
         self.around.folder.join(path)
@@ -166,9 +184,25 @@ impl<'a> Out<'a> {
         Ok(writeln!(self.around.err, "{}", escaped(text))?)
     }
 
-    /// Shows how far long work is, where a person can see it.
+    /// Whether a person can see how far long work is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.around.shows_progress
+    }
+
+    /// Shows how far long work is, where a person can see it: `1,200 of 4,800 traces written, 25 %`.
+    pub(crate) fn step(&mut self, done: u64, total: Option<u64>, what: &str) -> Result<(), Failure> {
+        if !self.around.shows_progress || self.stepped.is_some_and(|last| last.elapsed() < REDRAW) {
+            return Ok(());
+        }
+        self.stepped = Some(Instant::now());
+        self.progress(&step_text(done, total, what))
+    }
+
+    /// Shows what long work is at, where a person can see it.
     pub(crate) fn progress(&mut self, text: &str) -> Result<(), Failure> {
         if self.around.shows_progress {
+            // One line: what is longer than the screen could not be written over.
+            let text: &str = &text.chars().take(self.screen.columns().saturating_sub(1)).collect::<String>();
             let blank = self.progress.saturating_sub(width(text));
             write!(self.around.err, "\r{text}{:blank$}", "")?;
             self.around.err.flush()?;
@@ -246,6 +280,18 @@ impl<'a> Out<'a> {
         }
         let _ = self.around.err.flush();
         status
+    }
+}
+
+/// `1,200 of 4,800 traces written, 25 %`; without a total the count alone. More than the total is all of it: it was
+/// counted before.
+fn step_text(done: u64, total: Option<u64>, what: &str) -> String {
+    match total.filter(|total| *total > 0) {
+        None => format!("{} {what}", format::count(done)),
+        Some(total) => {
+            let share = u128::from(done.min(total)) * 100 / u128::from(total);
+            format!("{} of {} {what}, {share} %", format::count(done), format::count(total.max(done)))
+        }
     }
 }
 
@@ -395,6 +441,15 @@ mod tests {
                         a             1  short\n\
                         a long …  1,024  the \\u{1b}[31m end of …\n";
         assert_eq!(table(&columns, &rows, screen), expected);
+    }
+
+    #[test]
+    fn steps_have_a_share_where_the_total_is_known() {
+        assert_eq!(step_text(1_200, None, "spans read"), "1,200 spans read");
+        assert_eq!(step_text(1_200, Some(0), "spans read"), "1,200 spans read");
+        assert_eq!(step_text(1_200, Some(4_800), "traces written"), "1,200 of 4,800 traces written, 25 %");
+        assert_eq!(step_text(9, Some(8), "traces written"), "9 of 9 traces written, 100 %");
+        assert_eq!(step_text(u64::MAX, Some(u64::MAX), "x").rsplit(' ').nth(1), Some("100"));
     }
 
     #[test]

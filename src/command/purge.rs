@@ -54,8 +54,8 @@ pub(crate) fn run(common: &Common, purge: &Purge, out: &mut Out<'_>) -> Result<(
     let mut database = store::writable(common, out)?;
     let before = size(&database);
     for (at, portion) in traces.chunks(PORTION).enumerate() {
-        out.progress(&format!("deleted {} of {}", at * PORTION, traces.len()))?;
         delete(&mut database, portion).map_err(|error| database.explain(error))?;
+        out.step((at * PORTION + portion.len()) as u64, Some(traces.len() as u64), "traces deleted")?;
     }
     out.progress("looking for texts that nobody refers to")?;
     sweep(&mut database, out)?;
@@ -158,7 +158,7 @@ fn sweep(database: &mut Database, out: &mut Out<'_>) -> Result<(), Failure> {
     };
     let (unused, recent) = look().map_err(|error| database.explain(error))?;
     let unused: Vec<i64> = unused.into_iter().collect();
-    for portion in unused.chunks(1_000) {
+    for (at, portion) in unused.chunks(1_000).enumerate() {
         let delete = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             for id in portion {
@@ -170,6 +170,7 @@ fn sweep(database: &mut Database, out: &mut Out<'_>) -> Result<(), Failure> {
             transaction.commit()
         };
         delete(&mut database.connection).map_err(|error| database.explain(error))?;
+        out.step((at * 1_000 + portion.len()) as u64, Some(unused.len() as u64), "texts deleted")?;
     }
     if recent > 0 {
         out.note("texts of the last two hours stay until a later purge: programs that run may still refer to them")?;

@@ -45,6 +45,17 @@ pub(crate) fn query(reader: &Reader, selection: &Selection) -> Result<ListQuery,
     })
 }
 
+/// How many traces fit `query`, where somebody sees how far the work on them is; a store that takes long to count them
+/// is worked on without.
+pub(crate) fn count(reader: &Reader, query: &ListQuery, out: &Out<'_>) -> Option<u64> {
+    if !out.shows_progress() {
+        return None;
+    }
+    let one = ListQuery { limit: 1, ..query.clone() };
+    let strip = reader.traces(&one, crate::store::read::traces::Sort::Start, true).ok()?.strip?;
+    u64::try_from(strip.count).ok()
+}
+
 /// The id of a trace by the beginning of it; `last` is the one that began last.
 pub(crate) fn trace_id(reader: &Reader, name: &str) -> Result<String, Failure> {
     if name == "last" {

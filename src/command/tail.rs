@@ -12,10 +12,10 @@ use super::list::{has_failed, state, unsigned};
 use super::output::{Failure, Out, time_of_day};
 use super::store;
 use crate::store::read::json::Json;
-use crate::store::read::live::Changes;
+use crate::store::read::live::{Changes, Watch};
 use crate::store::read::trace::SpanRow;
 use crate::store::read::traces::TraceRow;
-use crate::store::read::{Filter, Status};
+use crate::store::read::{Filter, Reader, Status};
 use crate::terminal::format;
 use crate::terminal::line::{Line, Screen, Style, glyph};
 use crate::terminal::render::{ID_DIGITS, state_word};
@@ -28,13 +28,21 @@ const REDRAW: u32 = 2;
 const AGENT: usize = 14;
 
 pub(crate) fn run(common: &Common, tail: &Tail, out: &mut Out<'_>) -> Result<(), Failure> {
-    let reader = store::reader(common, out)?;
+    let mut reader = store::reader(common, out)?;
     let filter = Filter::parse(tail.filter.join(" ").trim())?;
     let mut watch = reader.watch()?;
     let mut running = Running::default();
     let mut version = None;
     let mut quiet = 0;
     loop {
+        if let Some(other) = replaced(&reader)? {
+            // All of a new store is new.
+            (watch, running, version) = (Watch::default(), Running::default(), None);
+            out.status_line(None)?;
+            let is_gone = other.database().place().is_none();
+            out.note(if is_gone { "the store was deleted: waiting for another" } else { "the store is a new one" })?;
+            reader = other;
+        }
         let now = reader.data_version()?;
         if version != Some(now) {
             version = Some(now);
@@ -60,6 +68,17 @@ pub(crate) fn run(common: &Common, tail: &Tail, out: &mut Out<'_>) -> Result<(),
         quiet += 1;
         thread::sleep(PAUSE);
     }
+}
+
+/// The store that has taken the place of the one that is read, or an empty one when that was deleted.
+fn replaced(reader: &Reader) -> Result<Option<Reader>, Failure> {
+    let database = reader.database();
+    if database.is_current() {
+        return Ok(None);
+    }
+    let other = Reader::open_or_await(database.path())?;
+    // A file that is being made is no store yet.
+    Ok(Some(other).filter(|other| other.database().place() != database.place()))
 }
 
 /// Tells what is new. Whether a trace has ended.

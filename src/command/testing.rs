@@ -33,6 +33,8 @@ pub(super) fn ironspan(store: &Path, words: &[&str], columns: Option<u16>) -> Ra
             columns,
             shows_progress: false,
             utc_offset: 0,
+            interrupted: None,
+            parquet: None,
         },
     );
     Ran { status, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }

@@ -11,9 +11,8 @@ use crate::viewer::{Error, Options, new_token, serve};
 
 pub(crate) fn run(common: &Common, view: &View, out: &mut Out<'_>) -> Result<(), Failure> {
     let path = store::place(common, out)?;
-    let reader = Reader::open(&path)?;
-    let trace = view.trace.as_deref().map(|name| store::trace_id(&reader, name)).transpose()?;
-    drop(reader);
+    // A store that is not there yet is waited for, unless a trace of it is asked for.
+    let trace = view.trace.as_deref().map(|name| store::trace_id(&Reader::open(&path)?, name)).transpose()?;
     let mut options = Options::new(path.clone(), out.environment());
     options.address = address(&view.host)?;
     options.port = view.port;
@@ -33,7 +32,8 @@ pub(crate) fn run(common: &Common, view: &View, out: &mut Out<'_>) -> Result<(),
     if out.json {
         out.value(&serde_json::json!({"url": url, "store": path.display().to_string()}))?;
     } else {
-        out.say(&format!("{url}  (store {}; Ctrl-C ends)", path.display()))?;
+        let word = if path.exists() { "" } else { ", which is not there yet" };
+        out.say(&format!("{url}  (store {}{word}; Ctrl-C ends)", path.display()))?;
     }
     out.flush()?;
     if !view.no_open && out.is_terminal() && !open_browser(&url, out) {

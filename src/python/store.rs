@@ -54,12 +54,15 @@ impl StoreReader {
         &self.path
     }
 
-    /// The answer to a question of `docs/viewer-api.md`, as JSON.
+    /// The answer to a question of `docs/viewer-api.md`, as JSON. A file that was replaced is opened anew.
     #[pyo3(signature = (question, parameters, /))]
     fn ask(&self, py: Python<'_>, question: &str, parameters: HashMap<String, String>) -> PyResult<String> {
         let answer = py.detach(|| {
-            let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = reader.as_ref().ok_or_else(|| String::from("the store has been closed"))?;
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = reader.as_mut().ok_or_else(|| String::from("the store has been closed"))?;
+            if !reader.database().is_current() {
+                *reader = Reader::open(reader.database().path()).map_err(|error| error.to_string())?;
+            }
             viewer::answer(reader, question, parameters)
         });
         answer.map_err(|message| store_error(py, message))

@@ -37,6 +37,20 @@ pub struct Database {
     /// SQLite's connection.
     pub connection: Connection,
     path: PathBuf,
+    place: Place,
+}
+
+/// What tells a file from another one that takes its place: device and inode. `None` where there is no file.
+pub type Place = Option<(u64, u64)>;
+
+/// Which file is at `path` now. Where the system numbers no files, only whether there is one.
+fn place(path: &Path) -> Place {
+    let found = fs::symlink_metadata(path).ok()?;
+    #[cfg(unix)]
+    let place = (std::os::unix::fs::MetadataExt::dev(&found), std::os::unix::fs::MetadataExt::ino(&found));
+    #[cfg(not(unix))]
+    let place = (0, u64::from(found.is_file()));
+    Some(place)
 }
 
 impl Database {
@@ -55,6 +69,8 @@ impl Database {
             return Err(StoreError::Missing(path.to_owned()));
         }
         let explain = |error| explain(path, &error);
+        // Before it is opened: a file that is replaced in between is then noticed at the next look.
+        let place = place(path);
         // A reader opens for writing too where it may: SQLite's log needs that, and `query_only` keeps it from changing
         // anything. NOFOLLOW: a link planted in a shared folder must not lead elsewhere.
         let base = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -80,7 +96,7 @@ impl Database {
         }
         match schema::look(&connection).map_err(explain)? {
             Found::Ours(found) if found > schema::VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
-            Found::Ours(_) => Ok(Self { connection, path: path.to_owned() }),
+            Found::Ours(_) => Ok(Self { connection, path: path.to_owned(), place }),
             Found::Empty if access == Access::Read => Err(StoreError::Missing(path.to_owned())),
             Found::Empty | Found::Foreign => Err(StoreError::Foreign(path.to_owned())),
         }
@@ -92,10 +108,31 @@ impl Database {
     ///
     /// What SQLite says.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let path = PathBuf::from(":memory:");
-        let mut connection = Connection::open_in_memory().map_err(|error| explain(&path, &error))?;
-        schema::prepare(&mut connection).map_err(|error| explain(&path, &error))?;
-        Ok(Self { connection, path })
+        Self::awaited(Path::new(":memory:"))
+    }
+
+    /// A store without anything in it that stands for the one that will be at `path`.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn awaited(path: &Path) -> Result<Self, StoreError> {
+        let explain = |error| explain(path, &error);
+        let mut connection = Connection::open_in_memory().map_err(explain)?;
+        schema::prepare(&mut connection).map_err(explain)?;
+        Ok(Self { connection, path: path.to_owned(), place: None })
+    }
+
+    /// The file that was opened; another one may have its name by now.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether the file that was opened still has its name: neither deleted nor replaced, nor made where there was none.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        place(&self.path) == self.place
     }
 
     /// The file.
@@ -252,6 +289,23 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_made_deleted_or_replaced_is_noticed() {
+        let folder = Folder::new();
+        let path = folder.0.join("traces.db");
+        let awaited = Database::awaited(&path).unwrap();
+        assert!(awaited.is_current());
+        Database::open(&path, Access::Write).unwrap();
+        assert!(!awaited.is_current());
+        let first = Database::open(&path, Access::Read).unwrap();
+        assert!(first.is_current());
+        fs::remove_file(&path).unwrap();
+        assert!(!first.is_current());
+        Database::open(&path, Access::Write).unwrap();
+        assert!(!first.is_current() && Database::open(&path, Access::Read).unwrap().is_current());
+        assert!(Database::in_memory().unwrap().is_current());
     }
 
     #[test]

@@ -253,6 +253,9 @@ async fn change(
 ) -> Result<Response<Body>, Failure> {
     let path = app.pool.path().to_owned();
     let changed = tokio::task::spawn_blocking(move || {
+        if !path.exists() {
+            return Err(Failure::new(StatusCode::NOT_FOUND, "there is no store yet", "record a trace first"));
+        }
         let writer = ScoreWriter::open(&path).map_err(ReadError::Store)?;
         Ok(reply::json(change(&writer)?, false))
     });

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::App;
 use super::api::parameter;
 use super::reply::Failure;
+use crate::store::open::Place;
 use crate::store::read::live::{Changes, LiveCursor, Watch};
 use crate::store::read::{Filter, Json, Reader};
 
@@ -57,12 +58,14 @@ pub(super) async fn follow(
         Err(error) => return Failure::from(crate::store::read::ReadError::Filter(error)).into_response(),
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(LiveCursor::parse);
-    let begun = match last {
-        Some(cursor) => Ok(Reader::watch_from(cursor)),
-        None => app.pool.ask(|reader| Ok(reader.watch()?)).await,
-    };
-    let watch = match begun {
-        Ok(watch) => watch,
+    let begun = app.pool.ask(move |reader| {
+        let now = reader.watch()?;
+        // A place behind the end is one in another store, which had this name before.
+        let known = last.filter(|last| last.span <= now.cursor.span && last.score <= now.cursor.score);
+        Ok((known.map_or(now, Reader::watch_from), reader.database().place()))
+    });
+    let (watch, place) = match begun.await {
+        Ok(begun) => begun,
         Err(failure) => return failure.into_response(),
     };
     if app.streams.available_permits() == 0 {
@@ -70,13 +73,13 @@ pub(super) async fn follow(
         return Failure::new(StatusCode::SERVICE_UNAVAILABLE, message, "close one of them").into_response();
     }
     let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(tell(app, watch, filter, sender));
+    tokio::spawn(tell(app, watch, place, filter, sender));
     let mut response = Response::new(Body::new(News(receiver)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }
 
-async fn tell(app: Arc<App>, mut watch: Watch, filter: Filter, sender: mpsc::Sender<Bytes>) {
+async fn tell(app: Arc<App>, mut watch: Watch, mut place: Place, filter: Filter, sender: mpsc::Sender<Bytes>) {
     let Ok(_stream) = app.streams.try_acquire() else { return };
     let filter = Arc::new(filter);
     let cursor = watch.cursor.text();
@@ -97,19 +100,31 @@ async fn tell(app: Arc<App>, mut watch: Watch, filter: Filter, sender: mpsc::Sen
         let filter = Arc::clone(&filter);
         let mut seen = watch.clone();
         let looked = app.pool.ask(move |reader| {
+            let now = reader.database().place();
+            if now != place {
+                // Whoever listens asks for everything anew: what is in the new store already is not told piece by piece.
+                return Ok((replaced(&reader.watch()?), now));
+            }
             let changes = reader.changes(&mut seen, &filter)?;
-            Ok((changes, seen))
+            Ok(((events(&changes, &seen.cursor.text()), seen), now))
         });
         // A store that is busy or being replaced is there again at the next look.
-        if let Ok((changes, seen)) = looked.await {
-            text = events(&changes, &seen.cursor.text());
+        if let Ok(((told, seen), now)) = looked.await {
+            text = told;
             watch = seen;
+            place = now;
         }
         quiet += 1;
         if quiet >= QUIET && text.is_empty() {
             text.push_str(": nothing new\n\n");
         }
     }
+}
+
+/// The store was made, deleted or replaced.
+fn replaced(watch: &Watch) -> (String, Watch) {
+    let cursor = watch.cursor.text();
+    (format!("event: store\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\"}}\n\n"), watch.clone())
 }
 
 /// The last event of a look has the cursor: who loses the connection before it gets all of them again.

@@ -29,8 +29,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::store::StoreError;
-use crate::store::maintain::{Limits, Maintainer, Maintenance};
-use crate::store::read::Reader;
+use crate::store::maintain::Limits;
 
 /// The port that is tried first, and how many after it.
 pub const PORT: u16 = 7077;
@@ -121,7 +120,7 @@ pub struct Served {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    maintenance: Option<Maintenance>,
+    pool: Arc<pool::Pool>,
 }
 
 impl Served {
@@ -143,7 +142,7 @@ impl Served {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        drop(self.maintenance.take());
+        self.pool.end();
     }
 }
 
@@ -167,19 +166,18 @@ struct App {
 ///
 /// # Errors
 ///
-/// There is no store, the address needs a token, the port is taken, or the system refuses.
+/// The store cannot be read (one that is not there yet is waited for), the address needs a token, the port is taken, or the system refuses.
 #[allow(clippy::needless_pass_by_value, reason = "what is served belongs to the server")]
 pub fn serve(options: Options) -> Result<Served, Error> {
     check_token(&options)?;
-    // A store that cannot be read is better told here than by every request.
-    let reader = Reader::open(&options.store)?;
+    let pool = Arc::new(pool::Pool::new(options.store.clone(), options.maintain)?);
     let listener = listen(&options)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let token = options.token.clone();
     let app = Arc::new(App {
         guard: guard::Guard::new(address, &options.names, token.as_deref()),
-        pool: Arc::new(pool::Pool::new(options.store.clone(), reader)),
+        pool: Arc::clone(&pool),
         assets: assets::Assets::new(options.ui.clone()),
         streams: tokio::sync::Semaphore::new(live::STREAMS),
     });
@@ -202,24 +200,13 @@ pub fn serve(options: Options) -> Result<Served, Error> {
         // Queries end by themselves after their time.
         runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     })?;
-    let maintenance = match options.maintain {
-        None => None,
-        // A store that cannot be written is still shown.
-        Some(limits) => Maintainer::open(&options.store, limits).ok().and_then(|maintainer| maintainer.start().ok()),
-    };
     let host = if address.ip().is_unspecified() {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
     } else {
         address
     };
     let fragment = token.map_or_else(String::new, |token| format!("#token={token}"));
-    Ok(Served {
-        url: format!("http://{host}/{fragment}"),
-        address,
-        stop: Some(stop),
-        thread: Some(thread),
-        maintenance,
-    })
+    Ok(Served { url: format!("http://{host}/{fragment}"), address, stop: Some(stop), thread: Some(thread), pool })
 }
 
 fn check_token(options: &Options) -> Result<(), Error> {

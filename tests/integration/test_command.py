@@ -354,4 +354,4 @@ def test_view_is_for_this_machine_unless_a_token_is_given(written, tmp_path):
     weak = ironspan(store, "view", "--no-open", "--host", "0.0.0.0", "--port", "0", "--token", "short")
     assert (weak.returncode, weak.stdout) == (2, "")
     assert "a token needs" in weak.stderr
-    assert ironspan(tmp_path / "none.db", "view", "--no-open").returncode == 3
+    assert ironspan(tmp_path / "none.db", "view", "last", "--no-open").returncode == 3

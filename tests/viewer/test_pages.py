@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import clean_environment
-from tests.viewer.serving import Served
+from tests.viewer.serving import Served, viewing
 from tests.viewer.traces import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -256,6 +256,27 @@ def test_an_empty_store_says_how_to_begin(served_empty: Served, page: Any) -> No
         expect(first).to_contain_text(text)
 
 
+def test_a_store_that_is_not_there_yet_is_waited_for_and_one_that_is_replaced_is_left(
+    tmp_path: Path, new_page: Callable[..., Any]
+) -> None:
+    store = tmp_path / "later" / "traces.db"
+    store.parent.mkdir()
+    with viewing(store) as url:
+        # The stream is broken off when the server ends, which the browser tells its console.
+        page = new_page(expect_errors=True)
+        page.goto(url)
+        expect(page.locator(".first-use")).to_contain_text(str(store))
+        assert not store.exists()
+        record_one(store, "appeared")
+        expect(page.locator(".trace-line")).to_contain_text("appeared")
+        for end in ("-wal", "-shm", ""):
+            store.with_name(store.name + end).unlink(missing_ok=True)
+        expect(page.locator(".first-use")).to_be_visible()
+        record_one(store, "another")
+        expect(page.locator(".trace-line")).to_have_count(1)
+        expect(page.locator(".trace-line")).to_contain_text("another")
+
+
 def test_a_new_trace_appears_while_one_looks(served_empty: Served, page: Any) -> None:
     page.goto(served_empty.url)
     expect(page.locator(".first-use")).to_be_visible()
@@ -342,6 +363,16 @@ def test_errors_are_grouped_and_lead_to_an_example(page: Any, served: Served) ->
     expect(group).to_contain_text("TimeoutError")
     group.get_by_role("link").first.click()
     expect(page.locator(".detail .failure")).to_contain_text("timed out")
+
+
+def test_recovered_is_a_share_of_the_traces(page: Any, served: Served) -> None:
+    page.goto(f"{served.url}/#/errors")
+    expect(page.locator("tr", has_text="web_search")).to_be_visible()
+    groups = page.evaluate("fetch('/api/v1/errors?since=7d').then((a) => a.json()).then((a) => a.groups)")
+    assert any(group["count"] != group["traces"] for group in groups)
+    for group, cell in zip(groups, page.locator("tbody tr td:nth-child(4)").all_inner_texts(), strict=True):
+        share = 100 * group["recovered"] / group["traces"]
+        assert cell == (f"{share:.1f} %" if 0 < share < 9.95 else f"{round(share)} %")
 
 
 def test_a_session_is_read_turn_by_turn(page: Any, served: Served) -> None:

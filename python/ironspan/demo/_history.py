@@ -277,8 +277,10 @@ _WORKFLOWS: tuple[tuple[int, str, Callable[[_Trace, str], str], tuple[str, ...]]
 )
 
 
-def history(count: int, *, until: int, seed: int = 7) -> int:
+def history(count: int, *, until: int, seed: int = 7, told: Callable[[int], object] = lambda done: None) -> int:
     """Records `count` traces that ended in the day before `until` (Unix nanoseconds). Returns how many spans they have.
+
+    `told` is called with the number of traces so far, after each.
 
     The last two fifths of the day run release 2.15, whose models answer more slowly.
     """
@@ -311,12 +313,16 @@ def history(count: int, *, until: int, seed: int = 7) -> int:
         if unsettled >= _FLUSH_EVERY:
             ironspan.flush(60.0)
             unsettled = 0
+        told(number + 1)
     ironspan.flush(60.0)
     return total
 
 
-def big(count: int, *, until: int, seed: int = 7) -> str:
-    """Records one trace of exactly `count` spans that ended before `until`. Returns its id."""
+def big(count: int, *, until: int, seed: int = 7, told: Callable[[int], object] = lambda done: None) -> str:
+    """Records one trace of exactly `count` spans that ended before `until`. Returns its id.
+
+    `told` is called with the number of spans so far, after each part.
+    """
     rng = random.Random(seed)
     # Half a second a span and a fifth of the spans in sequence: an estimate that only has to keep it in the past.
     trace = _Trace(rng, until - count * _SECOND - 60 * _SECOND)
@@ -341,6 +347,7 @@ def big(count: int, *, until: int, seed: int = 7) -> str:
             if unsettled >= _FLUSH_EVERY // 10:
                 ironspan.flush(60.0)
                 unsettled = 0
+            told(trace.spans)
         root.output(f"{number} parts were read.")
     ironspan.flush(60.0)
     return root.trace_id

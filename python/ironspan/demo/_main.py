@@ -17,6 +17,7 @@ from typing import Any
 
 import ironspan
 from ironspan._core import command
+from ironspan._progress import Progress
 from ironspan.demo._model import Pace
 from ironspan.demo._script import QUESTION
 from ironspan.demo._workflow import Finished, Job
@@ -130,11 +131,13 @@ def _made_up(options: argparse.Namespace, store: Path) -> None:
 
     now = time.time_ns()
     if options.history:
-        spans = history(options.history, until=now)
+        with Progress("traces recorded", options.history) as progress:
+            spans = history(options.history, until=now, told=progress.at)
         print(f"{options.history:,} traces with {spans:,} spans of the last 24 hours are in {store}")
         print(f"  ironspan stats --store {store}\n  ironspan view --store {store}")
     else:
-        trace = big(options.big, until=now)
+        with Progress("spans recorded", options.big) as progress:
+            trace = big(options.big, until=now, told=progress.at)
         print(f"trace {trace[:7]} with {options.big:,} spans is in {store}")
         print(f"  ironspan show {trace[:7]} --store {store}\n  ironspan view {trace[:7]} --store {store}")
     _lost()

@@ -22,6 +22,8 @@ pub use self::headers::{Header, Secret, parse_headers};
 pub(super) use self::resolve::{FromEnvironment, endpoint_is_set};
 pub use self::tls::TlsFiles;
 use super::choice::Dialect;
+use super::env::{Environment, Reader};
+use super::error::{ConfigError, Warning};
 
 /// How spans travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,6 +118,30 @@ pub struct OtlpConfig {
 }
 
 impl OtlpConfig {
+    /// The receiver at `url`, by OTLP over HTTP, for a command that was told a URL and not for a program that runs. The
+    /// rest comes from the variables, but `headers`, where there are any, stand for those in there. Headers and
+    /// certificates of the variables are left out, with a warning, where the endpoint in there is another host's.
+    ///
+    /// # Errors
+    ///
+    /// A URL or a header that cannot be used, a credential that would travel in the clear, certificates that cannot be
+    /// read.
+    pub fn receiver(
+        url: &str,
+        headers: &[(String, String)],
+        environment: &dyn Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let mut reader = Reader::new(environment);
+        let config = FromEnvironment::read(&mut reader).receiver(url, headers, &mut reader)?;
+        Ok((config, reader.into_warnings()))
+    }
+
+    /// Where requests go, without what may hold a key.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        endpoint::without_secrets(&self.url.to_string())
+    }
+
     /// Whether requests are encrypted.
     #[must_use]
     pub fn is_secure(&self) -> bool {

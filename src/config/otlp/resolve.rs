@@ -158,6 +158,45 @@ impl FromEnvironment {
         }
     }
 
+    /// The receiver at `url`; see [`OtlpConfig::receiver`].
+    pub(super) fn receiver(
+        self,
+        url: &str,
+        headers: &[(String, String)],
+        reader: &mut Reader<'_>,
+    ) -> Result<OtlpConfig, ConfigError> {
+        let argument = |name: &str| Source::Argument(name.to_owned());
+        let own = http_url(url.trim(), Path::Either).map_err(|problem| ConfigError::new("--otlp", problem))?;
+        let is_theirs = self.0.endpoint.as_ref().is_none_or(|theirs| {
+            let (text, path) = &theirs.value;
+            http_url(text, *path).is_ok_and(|theirs| theirs.host() == own.host())
+        });
+        let mut settings = if is_theirs {
+            self.0
+        } else {
+            if let Some(Setting { source, .. }) = self.0.headers.filter(|_| headers.is_empty()) {
+                let problem =
+                    Problem::new("is for the endpoint in the variables, on another host", "write --header NAME=VALUE");
+                reader.hint(source.name(), problem, "not sent");
+            }
+            Settings {
+                compression: self.0.compression,
+                timeout: self.0.timeout,
+                allow_plain_credentials: self.0.allow_plain_credentials,
+                ..Settings::default()
+            }
+        };
+        settings.endpoint = Some(Setting { value: (url.trim().to_owned(), Path::Either), source: argument("--otlp") });
+        settings.protocol = settings.protocol.filter(|protocol| protocol.value != Protocol::Grpc);
+        if !headers.is_empty() {
+            let value = from_pairs(headers).map_err(|problem| ConfigError::new("--header", problem))?;
+            settings.headers = Some(Setting { value, source: argument("--header") });
+        }
+        let (config, hints) = build(settings).map_err(|fault| ConfigError::new(fault.source.name(), fault.problem))?;
+        tell(hints, reader);
+        Ok(config)
+    }
+
     fn overlay(&self, options: &OtlpOptions, position: &str) -> Result<Settings, ConfigError> {
         let error = |option: &str, problem| ConfigError::new(format!("{position}.{option}"), problem);
         let endpoint = match (&options.endpoint, &options.traces_endpoint) {
@@ -330,8 +369,8 @@ fn build(settings: Settings) -> Result<(OtlpConfig, Vec<Hint>), Fault> {
 
 fn plain_credentials(name: &str, source: &Source) -> Problem {
     let permission = match source {
-        Source::Argument(_) => "allow_plain_credentials=True",
-        Source::Variable(_) | Source::Default => "IRONSPAN_ALLOW_PLAIN_CREDENTIALS=true",
+        Source::Argument(name) if !name.starts_with("--") => "allow_plain_credentials=True",
+        Source::Argument(_) | Source::Variable(_) | Source::Default => "IRONSPAN_ALLOW_PLAIN_CREDENTIALS=true",
     };
     Problem::new(
         format!("has the credential {name}, which would travel unencrypted to another machine"),

@@ -18,6 +18,7 @@ use super::compress::{encoding_name, gunzip};
 use super::http::{RpcStatus, Verdict, failure};
 use super::retry::{Class, clamp_retry_after};
 use crate::config::{Compression, OtlpConfig, Problem};
+use crate::json::read_base64;
 
 const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -153,38 +154,12 @@ fn retry_info(base64: &[u8]) -> Option<Duration> {
         #[prost(int32, tag = "2")]
         nanos: i32,
     }
-    let status = RpcStatus::decode(decode_base64(base64)?.as_slice()).ok()?;
+    let status = RpcStatus::decode(read_base64(base64)?.as_slice()).ok()?;
     let any = status.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
     let delay = RetryInfo::decode(any.value.as_slice()).ok()?.retry_delay?;
     let seconds = Duration::from_secs(u64::try_from(delay.seconds).ok()?);
     let nanos = Duration::from_nanos(u64::try_from(delay.nanos).ok()?);
     Some(clamp_retry_after(seconds.saturating_add(nanos)))
-}
-
-/// Base64 of either alphabet, with or without padding. `None` for anything else.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii_end();
-    let padding = text.iter().rev().take(2).filter(|&&byte| byte == b'=').count();
-    let digits = text.get(..text.len() - padding)?;
-    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    for group in digits.chunks(4) {
-        let mut bits = 0_u32;
-        for (place, &digit) in group.iter().enumerate() {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' | b'-' => 62,
-                b'/' | b'_' => 63,
-                _ => return None,
-            };
-            bits |= u32::from(value) << (18 - 6 * place);
-        }
-        let [_, first, second, third] = bits.to_be_bytes();
-        let complete = group.len().checked_sub(1).filter(|&count| count > 0)?;
-        out.extend([first, second, third].into_iter().take(complete));
-    }
-    Some(out)
 }
 
 /// gRPC over HTTP2 protocol, Percent-Encoded; lenient, as it asks for.
@@ -211,26 +186,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn base64_of_either_alphabet_is_read_with_and_without_padding() {
-        for (text, bytes) in [
-            ("", b"".as_slice()),
-            ("Zg==", b"f"),
-            ("Zg", b"f"),
-            ("Zm8=", b"fo"),
-            ("Zm8", b"fo"),
-            ("Zm9v", b"foo"),
-            ("Zm9vYmE", b"fooba"),
-            ("+/+/", b"\xfb\xff\xbf"),
-            ("-_-_", b"\xfb\xff\xbf"),
-        ] {
-            assert_eq!(decode_base64(text.as_bytes()).as_deref(), Some(bytes), "{text}");
-        }
-        for text in ["Z", "Zm9vY", "Zm9v!", "Zg===", "Z=g=", "é"] {
-            assert_eq!(decode_base64(text.as_bytes()), None, "{text}");
-        }
-    }
 
     #[test]
     fn messages_are_percent_decoded_and_what_is_no_escape_stays() {

@@ -58,6 +58,11 @@ impl Body {
         self.attribute(key)?.as_str().filter(|text| !text.is_empty())
     }
 
+    /// W3C tracestate; empty when there is none.
+    pub(in crate::store) fn state(&self) -> &str {
+        self.value.get("state").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// The events.
     pub(in crate::store) fn events(&self) -> impl Iterator<Item = &Value> {
         self.value.get("events").and_then(Value::as_array).into_iter().flatten()

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::filter_sql::Scope;
 use super::json::{Json, Time, object};
 use super::page::ListQuery;
-use super::sql::Sql;
+use super::sql::{STATUS, Sql};
 use super::{ReadError, Reader};
 
 /// Parts of the window that the trend counts.
@@ -30,7 +30,7 @@ pub struct ErrorGroup {
     pub count: i64,
     /// Traces they are in.
     pub traces: i64,
-    /// Of these, those that did not fail.
+    /// Of these traces, those that have ended and did not fail.
     pub recovered: i64,
     /// The first in the store, nanoseconds since the Unix epoch.
     pub first_ns: i64,
@@ -165,9 +165,11 @@ impl Reader {
                 self,
                 connection,
                 "SELECT s.agent, s.name, coalesce(s.error_type, ''), coalesce(s.error, ''), s.trace, s.start_ns, s.id, \
-                 s.span_id, t.status <> 1 FROM span s JOIN trace t ON t.id = s.trace \
-                 WHERE ?1 IS NOT NULL AND s.status = 1 AND s.own_error = 1",
+                 s.span_id, ",
             )?;
+            // As `errors:recovered` has it: the trace has ended, and not failed.
+            sql.push(STATUS).push(" NOT IN (1, 5, 6) FROM span s JOIN trace t ON t.id = s.trace");
+            sql.push(" WHERE ?1 IS NOT NULL AND s.status = 1 AND s.own_error = 1");
             sql.window("s.start_ns", query.window);
             query.filter.write(Scope::Span, &mut sql);
             let mut ids: HashMap<(String, String), String> = HashMap::new();

@@ -118,6 +118,18 @@ impl Reader {
         Self::new(Database::open(path, Access::Read)?)
     }
 
+    /// Opens the store at `path` for reading, or, where there is none yet, an empty one that stands for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::open`], but for a store that is missing.
+    pub fn open_or_await(path: &Path) -> Result<Self, StoreError> {
+        match Self::open(path) {
+            Err(StoreError::Missing(_)) => Self::new(Database::awaited(path)?),
+            opened => opened,
+        }
+    }
+
     /// Reads `database`, which may also be one in memory.
     ///
     /// # Errors

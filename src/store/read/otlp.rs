@@ -19,15 +19,34 @@ pub(crate) fn write(spans: &[SpanContent], out: &mut String) {
     }
     out.push_str("{\"resourceSpans\":");
     write_list(out, by_resource, |(resource, spans), out| {
+        let resource: Value = serde_json::from_str(resource).unwrap_or_default();
         out.push_str("{\"resource\":{\"attributes\":");
-        write_pairs(serde_json::from_str::<Value>(resource).unwrap_or_default().as_object(), out);
-        out.push_str("},\"scopeSpans\":[{\"scope\":{\"name\":\"ironspan\",\"version\":\"");
-        out.push_str(env!("CARGO_PKG_VERSION"));
-        out.push_str("\"},\"spans\":");
+        write_pairs(resource.as_object(), out);
+        out.push_str("},\"scopeSpans\":[{\"scope\":{\"name\":\"ironspan\",\"version\":");
+        write_str(scope_version(&resource), out);
+        out.push_str("},\"spans\":");
         write_list(out, spans, write_span);
         out.push_str("}]}");
     });
     out.push('}');
+}
+
+/// The version of the instrumentation scope, which the store does not keep: that of the ironspan which recorded the spans.
+pub(crate) fn scope_version(resource: &Value) -> &str {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str);
+    let recorded = text("telemetry.sdk.version").filter(|_| text("telemetry.sdk.name") == Some("ironspan"));
+    recorded.unwrap_or(env!("CARGO_PKG_VERSION"))
+}
+
+/// The attributes of a span on its way out, with what OTLP has no field for: spans of ours carry it already, those from
+/// elsewhere do not.
+pub(crate) fn attributes(span: &SpanContent) -> Map<String, Value> {
+    let mut attributes = span.attributes.as_object().cloned().unwrap_or_default();
+    attributes.entry(names::KIND).or_insert_with(|| span.kind.name().into());
+    if !matches!(span.status, Status::Ok | Status::Error) {
+        attributes.entry(names::STATUS).or_insert_with(|| span.status.name().into());
+    }
+    attributes
 }
 
 fn write_span(span: &SpanContent, out: &mut String) {
@@ -37,6 +56,9 @@ fn write_span(span: &SpanContent, out: &mut String) {
     };
     text(out, "{\"traceId\":", &span.trace);
     text(out, ",\"spanId\":", &span.id);
+    if let Some(state) = &span.state {
+        text(out, ",\"traceState\":", state);
+    }
     if let Some(parent) = &span.parent {
         text(out, ",\"parentSpanId\":", parent);
     }
@@ -46,13 +68,7 @@ fn write_span(span: &SpanContent, out: &mut String) {
     text(out, ",\"startTimeUnixNano\":", &span.start_ns.to_string());
     text(out, ",\"endTimeUnixNano\":", &span.start_ns.saturating_add(span.duration_ns).to_string());
     out.push_str(",\"attributes\":");
-    let mut attributes = span.attributes.as_object().cloned().unwrap_or_default();
-    // What OTLP has no field for. Spans of ours carry it already, those from elsewhere do not.
-    attributes.entry(names::KIND).or_insert_with(|| span.kind.name().into());
-    if !matches!(span.status, Status::Ok | Status::Error) {
-        attributes.entry(names::STATUS).or_insert_with(|| span.status.name().into());
-    }
-    write_pairs(Some(&attributes), out);
+    write_pairs(Some(&attributes(span)), out);
     out.push_str(",\"events\":");
     write_list(out, &span.events, |event, out| {
         let member = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();

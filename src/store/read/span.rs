@@ -96,6 +96,8 @@ pub struct SpanContent {
     pub first_chunk_ns: Option<i64>,
     /// Why the model stopped.
     pub finish_reasons: Vec<String>,
+    /// W3C tracestate.
+    pub state: Option<String>,
     /// Every attribute.
     pub attributes: Value,
     /// Events, as the contract has them.
@@ -139,6 +141,7 @@ impl Json for SpanContent {
         object.put("cost", &self.cost);
         object.put("first_chunk", &self.first_chunk_ns);
         object.put("finish_reasons", &self.finish_reasons);
+        object.put("state", &self.state);
         object.put("attributes", &self.attributes);
         object.with("events", |out| write_list(out, &self.events, Json::write));
         object.with("links", |out| write_list(out, &self.links, Json::write));
@@ -316,6 +319,7 @@ fn assemble(id: String, span: String, stored: Stored, body: &Body, bytes: usize,
         cost: stored.cost,
         first_chunk_ns: stored.first_chunk_ns,
         finish_reasons: finish_reasons(body),
+        state: some(body.state().to_owned()),
         attributes,
         events,
         links: body.links().map(link).collect(),

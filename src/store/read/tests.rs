@@ -366,6 +366,18 @@ fn errors_are_grouped_by_what_they_say() {
             .failed("KeyError", "x", false)
             .insert(connection);
     }
+    // A trace that runs may still fail.
+    let again = seed(5, 51, 50, Kind::Tool, "web_search").agent("manager");
+    again.failed("TimeoutError", "web_search timed out", true).insert(connection);
+    connection
+        .execute_batch(&format!(
+            "UPDATE trace SET status = 5 WHERE trace_id = '{0}'; \
+             INSERT INTO open_span(trace_id, span_id, name, kind, start_ns, process, data) \
+             VALUES('{0}', '{1}', 'root', 1, 0, 99, '{{}}')",
+            trace_id(5),
+            span_id(50)
+        ))
+        .unwrap();
     let page = reader.errors(&ListQuery { limit: 1, ..ListQuery::default() }).unwrap();
     let group = &page.groups[0];
     assert_eq!((group.name.as_str(), group.count, group.traces, group.recovered), ("lookup", 3, 3, 0));
@@ -373,7 +385,8 @@ fn errors_are_grouped_by_what_they_say() {
     assert_eq!(group.example, (trace_id(4), span_id(40)));
     assert_eq!(group.trend.iter().sum::<i64>(), 3);
     let next = reader.errors(&ListQuery { cursor: page.next, limit: 1, ..ListQuery::default() }).unwrap();
-    assert_eq!((next.groups[0].name.as_str(), next.groups[0].recovered), ("web_search", 1));
+    let group = &next.groups[0];
+    assert_eq!((group.name.as_str(), group.count, group.traces, group.recovered), ("web_search", 2, 2, 1));
     assert_eq!(next.next, None);
 }
 

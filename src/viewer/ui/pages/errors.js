@@ -44,7 +44,7 @@ export default function Errors() {
       <tbody>${groups.map((g, k) => html`<tr key=${g.id} class=${k === cursor ? "active" : ""}>
         <td class="wide"><a class="clip group-name" href=${href(["t", g.example.trace], { span: g.example.span })} title="The newest example">${g.agent && g.agent !== g.name ? html`<span class="muted">${g.agent} · </span>` : ""}${g.name}${g.type ? html` <span class="bad mono">${g.type}</span>` : ""}</a><span class="clip sub" title=${g.message ?? ""}>${g.message ?? ""}</span></td>
         <td class="num"><b>${count(g.count)}</b></td><td class="num"><a href=${href(["traces"], { q: [`name:${quoted(g.name)}`, g.agent ? `agent:${quoted(g.agent)}` : "", "errors:any"].filter(Boolean).join(" "), since })}>${count(g.traces)}</a></td>
-        <td class="num"><span class=${g.recovered >= g.count ? "warn" : g.recovered ? "" : "bad"}>${percent(g.recovered / Math.max(1, g.count))}</span></td>
+        <td class="num"><span class=${g.recovered >= g.traces ? "warn" : g.recovered ? "" : "bad"} title=${`${count(g.recovered)} of ${count(g.traces)} traces went on and did not fail`}>${percent(g.recovered / Math.max(1, g.traces))}</span></td>
         <td class="num muted" title=${when(g.first)}>${ago(g.first)}</td><td class="num" title=${when(g.last)}>${ago(g.last)}</td><td><${Trend} values=${g.trend} label=${`${count(g.count)} in the window`} /></td></tr>`)}</tbody></table></div>
       ${next && html`<div class="pager"><button class="btn" onClick=${more}>More</button></div>`}`}
   </div>`;

@@ -131,6 +131,12 @@ export default function Traces() {
     const control = new AbortController();
     const stop = live({ q }, (event, row) => {
       if (event === "trace") take([row]);
+      // The file was made, deleted or replaced: nothing of what is shown has to be in it.
+      else if (event === "store") {
+        came.clear();
+        load(control.signal);
+        get("/status", {}, control.signal).then((status) => (store.value = status), () => {});
+      }
       // What came between the list and the beginning of the stream is in neither.
       else if (event === "hello" && sort === "start") get("/traces", { ...ask, sort: "start", limit: MISSED }, control.signal).then((answer) => take(answer.traces), () => {});
     }, (state) => (stream.value = state));

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -218,6 +220,61 @@ def test_made_up_traces_are_told(tmp_path):
     ran = demo(tmp_path, "--big", "50")
     assert ran.returncode == 0, ran.stderr
     assert "with 50 spans" in ran.stdout
+
+
+def test_a_loop_goes_on_until_ctrl_c_and_what_it_ran_is_kept(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "IRONSPAN_"))}
+    store = tmp_path / "demo.db"
+    words = [sys.executable, "-u", "-m", "ironspan.demo", "--loop", "--fast", "--no-open", "--store", str(store)]
+    # In a group of its own: Ctrl-C reaches the processes that a tool has started as well.
+    with subprocess.Popen(
+        words,
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as loop:
+        watch = threading.Timer(100, loop.kill)
+        watch.start()
+        try:
+            assert loop.stdout is not None
+            ended = 0
+            # Every fifth run fails.
+            for line in loop.stdout:
+                ended += line.startswith(("The judge gives it", "The agents failed"))
+                if ended == 5:
+                    break
+            os.killpg(loop.pid, signal.SIGINT)
+            _, told = loop.communicate(timeout=60)
+        finally:
+            watch.cancel()
+            loop.kill()
+    assert loop.returncode == 0, told
+    assert "Traceback" not in told
+    with ironspan.open_store(store) as opened:
+        rows = [row for row in opened.traces(limit=None) if row["spans"] > 1]
+    rows = rows[::-1][:5]
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "ok", "error"]
+    assert len({row["input"] for row in rows}) == 3
+    assert [row["session"] for row in rows] == ["sess-demo", "sess-demo-0", "sess-demo-0", "sess-demo-1", "sess-demo-1"]
+
+
+def test_spans_go_to_a_collector_too(tmp_path):
+    from tests.faults import receivers
+
+    receiver = receivers.start("ok", detail="spans")
+    try:
+        ran = demo(tmp_path, "--fast", "--otlp", receiver.endpoint)
+        assert ran.returncode == 0, ran.stderr
+        assert "did not arrive" not in ran.stderr
+        arrived = receiver.spans()
+    finally:
+        receiver.close()
+    assert len(arrived) == 17
+    with ironspan.open_store(tmp_path / "demo.db") as opened:
+        assert {span["span_id"] for span in arrived} == {span["id"] for span in opened.spans()}
 
 
 def test_wrong_usage_is_told(tmp_path):

@@ -3,7 +3,7 @@
 //! Text of the user's goes into parameters, never into the statement.
 
 use super::filter::{Comparison, Errors, Field, Figure, Filter, Pattern, Term, Test, Wanted};
-use super::sql::{STATUS, Sql, like, phrase};
+use super::sql::{STATUS, Sql, TOKENS, like, phrase};
 
 /// What a filter is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,9 +180,7 @@ fn write_figure(figure: Figure, comparison: Comparison, root: bool, scope: Scope
         let column = match figure {
             Figure::Duration => "(t.end_ns - t.start_ns)",
             Figure::Cost => "coalesce(t.cost, t.reported_cost)",
-            Figure::Tokens => {
-                "(coalesce(t.input_tokens, t.reported_input, 0) + coalesce(t.output_tokens, t.reported_output, 0))"
-            }
+            Figure::Tokens => TOKENS,
         };
         compare(sql, column);
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 use super::filter_sql::Scope;
 use super::json::{Json, Time, object};
 use super::page::{Cursor, ListQuery};
-use super::sql::Sql;
+use super::sql::{INPUT_TOKENS, OUTPUT_TOKENS, Sql};
 use super::traces::TraceRow;
 use super::words::Tokens;
 use super::{Filter, ReadError, Reader, Trouble};
@@ -78,10 +78,14 @@ impl Json for Session {
     }
 }
 
-const COLUMNS: &str = "t.session, max(t.user), count(*), sum(t.errors), min(t.start_ns), max(t.end_ns), \
-    sum(t.end_ns - t.start_ns), sum(coalesce(t.input_tokens, t.reported_input)), \
-    sum(coalesce(t.output_tokens, t.reported_output)), sum(t.cached_tokens), sum(t.reasoning_tokens), \
-    sum(coalesce(t.cost, t.reported_cost)), max(t.start_ns)";
+/// SQL: what a row is read from, over the traces `t` of a session.
+fn columns() -> String {
+    format!(
+        "t.session, max(t.user), count(*), sum(t.errors), min(t.start_ns), max(t.end_ns), \
+         sum(t.end_ns - t.start_ns), sum({INPUT_TOKENS}), sum({OUTPUT_TOKENS}), sum(t.cached_tokens), \
+         sum(t.reasoning_tokens), sum(coalesce(t.cost, t.reported_cost)), max(t.start_ns)"
+    )
+}
 
 fn session(row: &Row<'_>) -> rusqlite::Result<(i64, SessionRow)> {
     let session = SessionRow {
@@ -109,7 +113,7 @@ impl Reader {
         self.ask(|connection| {
             let limit = query.rows();
             let mut sql = Sql::new(self, connection, "SELECT ")?;
-            sql.push(COLUMNS).push(" FROM trace t WHERE ?1 IS NOT NULL AND t.session IS NOT NULL");
+            sql.push(&columns()).push(" FROM trace t WHERE ?1 IS NOT NULL AND t.session IS NOT NULL");
             sql.window("t.start_ns", query.window);
             query.filter.write(Scope::Trace, &mut sql);
             sql.push(" GROUP BY t.session");
@@ -144,7 +148,7 @@ impl Reader {
     pub fn session(&self, id: &str) -> Result<Session, ReadError> {
         self.ask(|connection| {
             let mut sql = Sql::with_gone(String::new(), "SELECT ");
-            sql.push(COLUMNS).push(" FROM trace t WHERE ?1 = '' AND t.session = ").bind(id.to_owned());
+            sql.push(&columns()).push(" FROM trace t WHERE ?1 = '' AND t.session = ").bind(id.to_owned());
             sql.push(" GROUP BY t.session");
             let found = sql.rows(connection, session)?.pop();
             let (_, mut row) = found.ok_or_else(|| Trouble::not_found("session", id))?;

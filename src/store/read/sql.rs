@@ -17,6 +17,16 @@ pub(super) const STATUS: &str = "(CASE WHEN t.status <> 5 THEN t.status \
         AND NOT EXISTS(SELECT 1 FROM span p WHERE p.trace = e.trace AND p.span_id = e.parent_id)) THEN 1 \
     ELSE 0 END)";
 
+/// SQL: tokens of trace `t`: those of its model calls. What other spans report counts where no call tells any.
+pub(super) const INPUT_TOKENS: &str =
+    "coalesce(t.input_tokens, CASE WHEN t.output_tokens IS NULL THEN t.reported_input END)";
+pub(super) const OUTPUT_TOKENS: &str =
+    "coalesce(t.output_tokens, CASE WHEN t.input_tokens IS NULL THEN t.reported_output END)";
+/// SQL: both together; 0 where nothing is known.
+pub(super) const TOKENS: &str = "(CASE WHEN t.input_tokens IS NULL AND t.output_tokens IS NULL \
+    THEN coalesce(t.reported_input, 0) + coalesce(t.reported_output, 0) \
+    ELSE coalesce(t.input_tokens, 0) + coalesce(t.output_tokens, 0) END)";
+
 /// SQL: the same shape as `trace`, of traces none of whose spans has ended.
 pub(super) const UNBEGUN: &str = "(SELECT NULL AS id, o.trace_id, NULL AS resource, \
     coalesce(min(CASE WHEN o.parent_id IS NULL THEN o.name END), min(o.name)) AS name, NULL AS root, \

@@ -6,7 +6,7 @@ use super::filter_sql::Scope;
 use super::json::{Json, Time, object};
 use super::metrics::percentile;
 use super::page::{Cursor, ListQuery};
-use super::sql::{STATUS, Sql, UNBEGUN};
+use super::sql::{INPUT_TOKENS, OUTPUT_TOKENS, STATUS, Sql, TOKENS, UNBEGUN};
 use super::words::{Status, Tokens};
 use super::{ReadError, Reader, Trouble};
 
@@ -56,9 +56,7 @@ impl Sort {
             Self::Start => "t.start_ns",
             Self::Duration => "(t.end_ns - t.start_ns)",
             Self::Cost => "CAST(coalesce(t.cost, t.reported_cost, -1) * 1e9 AS INTEGER)",
-            Self::Tokens => {
-                "(coalesce(t.input_tokens, t.reported_input, 0) + coalesce(t.output_tokens, t.reported_output, 0))"
-            }
+            Self::Tokens => TOKENS,
             Self::Errors => "t.errors",
         }
     }
@@ -150,8 +148,7 @@ fn columns(order: &str) -> String {
     format!(
         "t.id, {order}, t.trace_id, t.name, {STATUS}, t.errors, t.start_ns, t.end_ns, t.spans, \
          (SELECT count(*) FROM open_span o WHERE o.trace_id = t.trace_id), t.generations, t.tools, \
-         coalesce(t.input_tokens, CASE WHEN t.output_tokens IS NULL THEN t.reported_input END), \
-         coalesce(t.output_tokens, CASE WHEN t.input_tokens IS NULL THEN t.reported_output END), \
+         {INPUT_TOKENS}, {OUTPUT_TOKENS}, \
          t.cached_tokens, t.reasoning_tokens, coalesce(t.cost, t.reported_cost), t.unpriced, t.session, t.user, \
          (SELECT r.service FROM resource r WHERE r.id = t.resource), \
          (SELECT r.environment FROM resource r WHERE r.id = t.resource), t.input, t.output, t.error"

@@ -7,7 +7,7 @@ use crate::kind::Kind;
 use crate::store::read::filter_sql::Scope;
 use crate::store::read::page::ListQuery;
 use crate::store::read::sketch::Sketch;
-use crate::store::read::sql::Sql;
+use crate::store::read::sql::{INPUT_TOKENS, OUTPUT_TOKENS, Sql};
 use crate::store::read::words::kind_from_number;
 use crate::store::read::{Reader, Trouble, Window};
 
@@ -195,11 +195,10 @@ impl Reader {
             _ => "''",
         };
         let mut sql = Sql::new(self, connection, "SELECT ")?;
-        sql.push(key).push(
-            ", t.start_ns, t.status = 1, t.end_ns - t.start_ns, coalesce(t.input_tokens, t.reported_input), \
-             coalesce(t.output_tokens, t.reported_output), coalesce(t.cost, t.reported_cost) FROM trace t \
-             WHERE ?1 IS NOT NULL",
-        );
+        sql.push(key).push(", t.start_ns, t.status = 1, t.end_ns - t.start_ns, ").push(INPUT_TOKENS);
+        sql.push(", ")
+            .push(OUTPUT_TOKENS)
+            .push(", coalesce(t.cost, t.reported_cost) FROM trace t WHERE ?1 IS NOT NULL");
         if by != By::None {
             sql.push(" AND ").push(key).push(" IS NOT NULL");
         }

@@ -7,9 +7,7 @@ Chromium and playwright are asked for and not required: where one is missing the
 from __future__ import annotations
 
 import http.server
-import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import chromium
 from tests.viewer.serving import UI, Served, empty, record, viewing
 
 # As the server sends it; here so that the page's files can be tried without one.
@@ -25,7 +24,6 @@ POLICY = (
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -90,14 +88,13 @@ def browser() -> Iterator[Any]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         pytest.skip("playwright is not installed: pip install playwright")
-    program = os.environ.get("IRONSPAN_TEST_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = chromium.program()
     if program is None:
         pytest.skip("no Chromium on the PATH; IRONSPAN_TEST_CHROMIUM names one elsewhere")
     with sync_playwright() as playwright:
-        # The sandbox needs rights that a container often lacks; only our own pages are opened.
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        launched = playwright.chromium.launch(executable_path=program, args=chromium.ARGUMENTS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.processes import clean_environment
 
 __all__ = ["UI", "Served", "empty", "record", "viewing"]
@@ -91,7 +89,7 @@ def viewing(store: Path) -> Iterator[str]:
                 if found:
                     break
             else:
-                pytest.fail(f"no URL was printed:\n{''.join(said)}")
+                raise AssertionError(f"no URL was printed:\n{''.join(said)}")
             watch.cancel()
             # Nobody reads further: a full pipe would stop the server.
             threading.Thread(target=process.stdout.read, daemon=True).start()

@@ -34,6 +34,14 @@ def test_the_first_page_is_small() -> None:
     assert sum(sizes.values()) < 80_000, sizes
 
 
+def test_a_trace_asks_for_all_its_modules_at_once() -> None:
+    """A module that is not named would be found only when the one that imports it has come."""
+    listed = re.search(r"const TRACE = \[(.*?)\];", (UI / "early.js").read_text(encoding="utf-8"), re.S)
+    assert listed is not None
+    named = {(UI / name).resolve() for name in re.findall(r'"([^"]+)"', listed[1])}
+    assert named == loaded(UI / "pages" / "trace.js") - loaded(UI / "app.js")
+
+
 def test_vendored_files_are_those_of_the_readme() -> None:
     vendor = UI / "vendor"
     listed = dict(

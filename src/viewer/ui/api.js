@@ -59,9 +59,23 @@ async function request(url, init) {
   throw new ApiError(answer.status, { at: body?.at, ...body?.error }, body);
 }
 
+/** Answers on their way for whoever asks first, by address. @type {Map<string, Promise<any>>} */
+const early = new Map();
+
+/** Ask for what a page that is still being fetched will ask for. @param {string} path */
+export function ahead(path) {
+  const answer = get(path);
+  // Told to the one who asks for it.
+  answer.catch(() => {});
+  early.set(urlOf(path), answer);
+}
+
 /** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function get(path, query, signal) {
-  return (await request(urlOf(path, query), { signal })).json();
+  const url = urlOf(path, query);
+  const asked = early.get(url);
+  early.delete(url);
+  return asked ?? (await request(url, { signal })).json();
 }
 
 /** @param {"POST"|"DELETE"} method @param {string} path @param {any} [body] @returns {Promise<any>} */

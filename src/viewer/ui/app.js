@@ -2,13 +2,11 @@
 // The frame: navigation, which page the address asks for, theme, help, and the keys that work everywhere. Pages are
 // fetched when they are first asked for, so that the list of traces does not wait for charts.
 
-import { html, render, useEffect, useRef, useState } from "./vendor/preact-htm-signals.js";
-import { get, takeToken } from "./api.js";
-import { bytes, short } from "./fmt.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm-signals.js";
+import { get } from "./api.js";
+import { bytes, count, short } from "./fmt.js";
 import { following, go, notice, onKeys, route, setTheme, store, stream, theme } from "./state.js";
 import { Problem } from "./parts/bits.js";
-
-takeToken();
 
 /** @type {Record<string, () => Promise<any>>} */
 const PAGES = {
@@ -73,7 +71,7 @@ function Top({ onHelp = () => {} }) {
   return html`<header class="top">
     <a class="brand" href="#/traces" aria-label="ironspan: traces"><svg viewBox="0 0 32 32" aria-hidden="true"><rect x="2" y="5" width="28" height="6" rx="3" fill="var(--accent)" /><rect x="2" y="13" width="15" height="6" rx="3" fill="var(--k-agent)" /><rect x="12" y="21" width="18" height="6" rx="3" fill="var(--k-tool)" /></svg><span>ironspan</span></a>
     <nav aria-label="Pages" ref=${links}>${NAV.map(([id, name]) => html`<a key=${id} href=${`#/${id}`} aria-current=${id === page ? "page" : undefined}>${name}</a>`)}</nav>
-    <span class="where" title=${at ? `${at.path}\n${at.spans.toLocaleString("en-US")} spans` : ""}>${at ? `${tail(at.path)} · ${bytes(at.bytes)} · ${short(at.traces)} traces` : ""}</span>
+    <span class="where" title=${at ? `${at.path}\n${count(at.spans)} spans` : ""}>${at ? `${tail(at.path)} · ${bytes(at.bytes)} · ${short(at.traces)} traces` : ""}</span>
     <div class="row right"><${LiveButton} /><${ThemeButton} />
       <button class="btn-icon quiet help" title="Keys: ?" aria-label="Keys" onClick=${onHelp}>?</button></div>
   </header>`;
@@ -90,7 +88,8 @@ function App() {
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const name = route.value.page in PAGES ? route.value.page : "traces";
 
-  useEffect(() => {
+  // Before the empty frame is painted, not after it.
+  useLayoutEffect(() => {
     let wanted = true;
     stream.value = "off";
     PAGES[name]().then((module) => wanted && (setLoaded({ name, page: module.default }), setProblem(null)), (error) => wanted && setProblem(error));

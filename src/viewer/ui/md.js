@@ -15,6 +15,8 @@ const ROW = /^\s*\|(.+)\|\s*$/;
 const ROW_RULE = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
 /** Deeper than this is shown as text. */
 const DEEPEST = 8;
+/** In longer paragraphs marks stay marks: looking for the partners of thousands of them takes seconds. */
+const LONGEST = 5_000;
 
 /** @param {{text: string}} props */
 export function Markdown({ text }) {
@@ -114,7 +116,7 @@ const INLINE = /(`+)([\s\S]*?[^`])\1(?!`)|!\[([^\]\n]*)\]\(([^()\s]*(?:\([^()\s]
 
 /** @param {string} text @param {number} [depth] @returns {any[]} */
 function inline(text, depth = 0) {
-  if (depth > DEEPEST) return [text];
+  if (depth > DEEPEST || text.length > LONGEST) return [text];
   const out = [];
   let at = 0;
   for (const m of text.matchAll(INLINE)) {

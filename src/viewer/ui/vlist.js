@@ -66,13 +66,22 @@ export function VList(props) {
 
   const from = Math.max(0, Math.min(first, count) - SPARE);
   const to = Math.min(count, first + Math.ceil(room / height) + SPARE + STEP);
+  // A row that stays in sight while one scrolls is the same object, which is how the library knows to leave it alone.
+  const made = useRef({ render, rows: new Map() });
+  const old = made.current.render === render ? made.current.rows : new Map();
   const rows = [];
-  for (let k = from; k < to; k++) rows.push(render(k));
+  const kept = new Map();
+  for (let k = from; k < to; k++) {
+    const row = old.get(k) ?? render(k);
+    kept.set(k, row);
+    rows.push(row);
+  }
+  made.current = { render, rows: kept };
   return html`<div class=${`vlist ${props.class ?? ""}`} ref=${box} onScroll=${measure} tabindex="-1">
     ${props.header}
     <div class="vlist-body" role=${props.role ?? "list"} aria-label=${props.label} style=${{ height: `${full}px` }}>
       ${props.overlay}
-      <div class="vlist-rows" role="none" style=${{ transform: `translateY(${from * height}px)` }}>${rows}</div>
+      <div class="vlist-rows" role="none" style=${{ paddingTop: `${from * height}px` }}>${rows}</div>
     </div>
     ${props.footer}
   </div>`;

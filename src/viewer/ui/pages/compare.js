@@ -54,7 +54,7 @@ export default function Compare() {
 
 /** @param {{trace: TraceRow, letter: string}} props */
 function Side({ trace, letter }) {
-  return html`<div class="cmp-side"><span class="badge plain">${letter}</span><a class="clip" href=${href(["t", trace.id])}><b>${trace.name}</b> <span class="muted mono">${shortId(trace.id)}</span></a><${StatusMark} status=${trace.status} /><${ErrorBadge} errors=${trace.errors} status=${trace.status} />
+  return html`<div class="cmp-side"><span class="badge plain">${letter}</span><a class="clip" href=${href(["t", trace.id])}><b>${trace.name}</b></a><span class="muted mono">${shortId(trace.id)}</span><${StatusMark} status=${trace.status} /><${ErrorBadge} errors=${trace.errors} status=${trace.status} />
     <span class="muted" title=${when(trace.start)}>${ago(trace.start)}</span></div>`;
 }
 

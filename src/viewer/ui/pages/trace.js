@@ -46,7 +46,8 @@ export default function Trace() {
       if (!signal.aborted) setError(problem);
     }
   };
-  useEffect(() => {
+  // Before the empty page is painted: the answer may already be there.
+  useLayoutEffect(() => {
     const control = new AbortController();
     if (!loaded.current.startsWith(wanted)) setWhole(null);
     load(control.signal);

@@ -46,6 +46,9 @@ export function GraphView({ graph, onNode, onEdge, nodeHint }) {
     const watch = new ResizeObserver(fit);
     watch.observe(el);
     fit();
+    // Where it begins: a tall graph is entered in the middle of its height.
+    const entry = [...placed.places.values()].sort((a, b) => a.x - b.x)[0];
+    if (entry) el.scrollTop = (entry.y + entry.height / 2) * (el.clientWidth < placed.width ? Math.max(SMALLEST, el.clientWidth / placed.width) : 1) - el.clientHeight / 2;
     return () => watch.disconnect();
   }, [placed]);
   const most = Math.max(1, ...folded.edges.map((e) => e.duration ?? 0));

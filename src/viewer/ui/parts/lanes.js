@@ -3,10 +3,11 @@
 // below, so that one can follow what was passed on. The canvas is for the eye; everything in it can be reached from the
 // list and the timeline too.
 
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useMemo, useState } from "../vendor/preact-htm-signals.js";
 import { count, duration, tickLabel, ticks } from "../fmt.js";
 import { colour, paint } from "../state.js";
 import { KINDS, nameOf, textOf } from "../tree.js";
+import { kindColours, penOf, useCanvas } from "./canvas.js";
 
 const LANE = 46;
 const AXIS = 24;
@@ -62,8 +63,7 @@ export function handoffsOf(tree) {
 
 /** @param {{tree: import("../tree.js").Tree, selected: number, onSelect: (i: number) => void}} props */
 export function Lanes({ tree, selected, onSelect }) {
-  const canvas = useRef(/** @type {HTMLCanvasElement|null} */ (null));
-  const [width, setWidth] = useState(0);
+  const [canvas, width] = useCanvas();
   const [over, setOver] = useState(-1);
   const colours = paint.value;
   const all = useMemo(() => lanesOf(tree), [tree]);
@@ -77,14 +77,6 @@ export function Lanes({ tree, selected, onSelect }) {
   const marks = ticks(0, tree.to - tree.from, Math.max(3, width / 110));
   const step = marks.length > 1 ? marks[1] - marks[0] : tree.to - tree.from;
 
-  useLayoutEffect(() => {
-    const el = /** @type {HTMLElement} */ (canvas.current?.parentElement);
-    const watch = new ResizeObserver(() => setWidth(el.clientWidth));
-    watch.observe(el);
-    setWidth(el.clientWidth);
-    return () => watch.disconnect();
-  }, []);
-
   const scale = width / (tree.to - tree.from);
   const boxOf = (/** @type {Lane} */ lane, /** @type {number} */ row, /** @type {number} */ i) => {
     const high = (LANE - 14) / lane.levels;
@@ -93,14 +85,13 @@ export function Lanes({ tree, selected, onSelect }) {
   useEffect(() => {
     const el = canvas.current;
     if (!el || !width) return;
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    el.width = Math.round(width * ratio);
-    el.height = Math.round(height * ratio);
-    const pen = /** @type {CanvasRenderingContext2D} */ (el.getContext("2d"));
-    pen.scale(ratio, ratio);
+    const pen = penOf(el, width, height);
     pen.font = "11px system-ui, sans-serif";
     const line = colour("--line");
     const text = colour("--muted");
+    const bad = colour("--bad");
+    const onKind = colour("--on-kind");
+    const fill = kindColours();
     for (const mark of marks) {
       pen.fillStyle = line;
       pen.fillRect(Math.round(mark * scale), AXIS - 4, 1, height);
@@ -112,24 +103,19 @@ export function Lanes({ tree, selected, onSelect }) {
       pen.fillRect(0, AXIS + (row + 1) * LANE - 1, width, 1);
       for (const i of lane.spans) {
         const { x, y, w, h } = boxOf(lane, row, i);
-        pen.fillStyle = colour(`--k-${KINDS[tree.spans.kind[i]] ?? "span"}`);
+        pen.fillStyle = fill[tree.spans.kind[i]] ?? fill[0];
         pen.fillRect(x, y, w, h);
         if (tree.spans.own_error[i]) {
-          pen.strokeStyle = colour("--bad");
+          pen.strokeStyle = bad;
           pen.lineWidth = 2;
           pen.strokeRect(x + 1, y + 1, Math.max(1, w - 2), h - 2);
-        }
-        if (i === selected || i === over) {
-          pen.strokeStyle = colour(i === selected ? "--text" : "--accent");
-          pen.lineWidth = 2;
-          pen.strokeRect(x - 1, y - 1, w + 2, h + 2);
         }
         if (w > 60 && h > 12) {
           pen.save();
           pen.beginPath();
           pen.rect(x, y, w - 4, h);
           pen.clip();
-          pen.fillStyle = colour("--on-kind");
+          pen.fillStyle = onKind;
           pen.fillText(nameOf(tree, i), x + 5, y + h / 2 + 4);
           pen.restore();
         }
@@ -156,7 +142,7 @@ export function Lanes({ tree, selected, onSelect }) {
       pen.lineTo(x + 4, y2 - 4 * way);
       pen.fill();
     }
-  }, [tree, lanes, width, colours, selected, over]);
+  }, [tree, lanes, width, colours]);
 
   /** @param {MouseEvent} e */
   const hit = (e) => {
@@ -172,6 +158,13 @@ export function Lanes({ tree, selected, onSelect }) {
     }
     return -1;
   };
+  // Beside the canvas and not on it: a large trace would be painted anew with every move of the pointer.
+  const mark = (/** @type {number} */ i, /** @type {string} */ cls) => {
+    const row = i < 0 || !width ? -1 : lanes.findIndex((lane) => lane.level.has(i));
+    if (row < 0) return null;
+    const { x, y, w, h } = boxOf(lanes[row], row, i);
+    return html`<i class=${`lane-mark ${cls}`} style=${{ left: `${x - 2}px`, top: `${y - 2}px`, width: `${w + 4}px`, height: `${h + 4}px` }}></i>`;
+  };
   return html`<div class="lanes">
     <div class="lanes-grid">
       <div class="lane-names" style=${{ paddingTop: `${AXIS}px` }}>${lanes.map((lane) => html`<div key=${lane.name} style=${{ height: `${LANE}px` }} title=${lane.name}><b class="clip">${lane.name}</b><span class="muted">${count(lane.spans.length)} · ${duration(lane.time)}</span></div>`)}</div>
@@ -179,7 +172,7 @@ export function Lanes({ tree, selected, onSelect }) {
         onMouseMove=${(/** @type {MouseEvent} */ e) => setOver(hit(e))} onMouseLeave=${() => setOver(-1)} onClick=${(/** @type {MouseEvent} */ e) => {
           const i = hit(e);
           if (i >= 0) onSelect(i);
-        }} title=${over >= 0 ? `${nameOf(tree, over)} · ${duration(tree.end[over] - tree.start[over])}` : ""}></canvas></div>
+        }} title=${over >= 0 ? `${nameOf(tree, over)} · ${duration(tree.end[over] - tree.start[over])}` : ""}></canvas>${mark(over, "over")}${mark(selected, "selected")}</div>
     </div>
     ${all.length > lanes.length && html`<p class="muted">Shown are the ${lanes.length} lanes with the most time of ${all.length}.</p>`}
     ${handoffs.length > 0 && html`<section class="handoffs"><h3>Hand-offs</h3>${handoffs.map(({ span, from, to }) => html`<button key=${span} class=${span === selected ? "here" : ""} onClick=${() => onSelect(span)}>

@@ -2,9 +2,10 @@
 // All spans of a trace on one small canvas: where they lie in time, errors on top. Dragging chooses the part of the time
 // that the rows show; a double click shows all of it again.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact-htm-signals.js";
+import { html, useEffect, useState } from "../vendor/preact-htm-signals.js";
 import { colour, paint } from "../state.js";
 import { KINDS } from "../tree.js";
+import { kindColours, penOf, useCanvas } from "./canvas.js";
 
 const HEIGHT = 46;
 /** Shorter drags are clicks. */
@@ -15,31 +16,18 @@ const DRAG_PX = 4;
  * @param {{tree: import("../tree.js").Tree, zoom: Range|null, onZoom: (zoom: Range|null) => void}} props
  */
 export function Minimap({ tree, zoom, onZoom }) {
-  const canvas = useRef(/** @type {HTMLCanvasElement|null} */ (null));
-  const [width, setWidth] = useState(0);
+  const [canvas, width] = useCanvas();
   const [drag, setDrag] = useState(/** @type {Range|null} */ (null));
   const colours = paint.value;
-
-  useLayoutEffect(() => {
-    const el = /** @type {HTMLElement} */ (canvas.current?.parentElement);
-    const watch = new ResizeObserver(() => setWidth(el.clientWidth));
-    watch.observe(el);
-    setWidth(el.clientWidth);
-    return () => watch.disconnect();
-  }, []);
 
   useEffect(() => {
     const el = canvas.current;
     if (!el || !width) return;
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    el.width = Math.round(width * ratio);
-    el.height = Math.round(HEIGHT * ratio);
-    const pen = /** @type {CanvasRenderingContext2D} */ (el.getContext("2d"));
-    pen.scale(ratio, ratio);
+    const pen = penOf(el, width, HEIGHT);
     const scale = width / (tree.to - tree.from);
     const lines = HEIGHT - 6;
     const thick = Math.max(1, Math.min(3, lines / Math.max(1, tree.n)));
-    const fill = KINDS.map((kind) => colour(`--k-${kind}`));
+    const fill = kindColours();
     const line = new Int32Array(tree.n);
     tree.order.forEach((i, k) => (line[i] = k));
     // By kind, so that the colour is set ten times and not once per span.

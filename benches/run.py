@@ -32,6 +32,7 @@ BENCHES = (
     "import_cost",
     "not_recorded",
     "store_cost",
+    "store_read",
     "frameworks",
     "framework_memory",
     "concurrent_requests",

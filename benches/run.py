@@ -33,6 +33,7 @@ BENCHES = (
     "not_recorded",
     "store_cost",
     "store_read",
+    "first_trace",
     "frameworks",
     "framework_memory",
     "concurrent_requests",

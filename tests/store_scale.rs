@@ -111,7 +111,7 @@ fn ask(path: &Path, now: i64, title: &str) {
     }
     // All there is has no window before it to be compared with. Whether durations or sketches were read, the answer says.
     let all = ListQuery::default();
-    let how = if reader.table(&all, By::Agent).unwrap().sketched { "sketched" } else { "exact" };
+    let how = if reader.table(&all, By::Agent).is_ok_and(|table| table.sketched) { "sketched" } else { "exact" };
     time(&format!("percentiles by agent, all, {how}"), || json(reader.table(&all, By::Agent)));
     time("figures by tool, 7 d", || json(reader.table(&week, By::Tool)));
     time("sessions, 7 d", || json(reader.sessions(&week)));

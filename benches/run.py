@@ -33,6 +33,7 @@ BENCHES = (
     "not_recorded",
     "store_cost",
     "store_read",
+    "viewers",
     "first_trace",
     "frameworks",
     "framework_memory",

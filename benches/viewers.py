@@ -9,7 +9,6 @@ is timed from the request of the trace's address; nodes are counted when the pag
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import tempfile

@@ -16,6 +16,8 @@ from typing import Any
 
 import ironspan
 
+from tests.viewer.payloads import PAYLOADS
+
 __all__ = ["HOSTILE", "SETS"]
 
 MS = 1_000_000
@@ -213,12 +215,94 @@ def history(begin: int, traces: int = 60) -> dict[str, Any]:
     return found
 
 
+def armed(kind: int, text: str) -> ironspan.Span:
+    """A span with the text in every field that can be given at its beginning."""
+    hostile: dict[str, Any] = {"attributes": {text: text, f"{text}.list": [text, {text: text}]}, "tags": [text]}
+    if kind == 0:
+        return ironspan.agent(text, role=text, description=text, input=text, **hostile)
+    if kind == 1:
+        return ironspan.tool(text, arguments={text: text}, call_id=text, description=text, **hostile)
+    if kind == 2:
+        return ironspan.retrieval(text, source=text, name=text, **hostile)
+    tool = {"type": "function", "function": {"name": text, "description": text, "parameters": {}}}
+    messages = [message("system", text), message("user", text), spoken(text)]
+    return ironspan.generation(text, provider=text, name=text, messages=messages, tools=[tool], prompt=text, **hostile)
+
+
+def spoken(text: str) -> dict[str, Any]:
+    return {"role": text, "name": text, "content": text, "tool_calls": [call(text, **{text: text})]}
+
+
+def payloads(begin: int) -> dict[str, Any]:
+    """One trace in which each payload is a span, in every field that its kind has; kinds take turns."""
+    r = Recorder(begin)
+    with r.step(ironspan.workflow("payloads"), 0, 10_000):
+        for k, text in enumerate(PAYLOADS):
+            error = text if k % 3 == 0 else None
+            with r.step(armed(k % 4, text), 30 * k, 30 * k + 25, error=error) as span:
+                span.event(text, said=text, __proto__=text)
+                if k % 4 == 2:
+                    span.documents([{"id": text, "content": text, "score": 0.5, "metadata": {text: text}}])
+                elif k % 4 == 3:
+                    span.output(spoken(text)).finish(text)
+                else:
+                    span.output(text)
+    return r.found()
+
+
+def payload_traces(begin: int) -> dict[str, Any]:
+    """A small trace for each payload, so that it is the name of a trace, a session, a user, a tag and an agent."""
+    found: dict[str, Any] = {}
+    for k, text in enumerate(PAYLOADS):
+        r = Recorder(begin - k * 1000 * MS)
+        with (
+            ironspan.scope(session=text, user=text, tags=[text]),
+            r.step(ironspan.agent(text, input=text), 0, 500, error=text if k % 3 == 0 else None) as span,
+        ):
+            span.output(text)
+        found = r.found()
+    return found
+
+
+def megabytes(begin: int) -> dict[str, Any]:
+    """Messages of 5 MB: words, one word without an end, and marks that Markdown could be slow over."""
+    r = Recorder(begin)
+    texts = {"words": "long " * 1_000_000, "word": "ü" * 2_500_000, "marks": "**a [b](" * 625_000}
+    with r.step(ironspan.agent("megabytes"), 0, 1000):
+        for k, (name, text) in enumerate(texts.items()):
+            span = ironspan.generation("gpt-4o", name=name, messages=[message("user", text)])
+            with r.step(span, 100 * k, 100 * k + 90):
+                span.output(message("assistant", text))
+    return r.found()
+
+
+def team(begin: int, agents: int = 60) -> dict[str, Any]:
+    """Many agents under one, each with a model call and a tool, the second half called by the first."""
+    r = Recorder(begin)
+    with r.step(ironspan.agent("lead"), 0, agents * 100.0):
+        for k in range(1, agents // 2):
+            at = k * 100.0
+            with r.step(ironspan.agent(f"member {k}"), at, at + 190):
+                with r.step(ironspan.generation("gpt-4o-mini", name="think"), at + 5, at + 50):
+                    pass
+                helper, tool = ironspan.agent(f"helper {k}"), ironspan.tool(f"tool {k % 5}")
+                with r.step(helper, at + 60, at + 180), r.step(tool, at + 70, at + 170):
+                    pass
+        with r.step(ironspan.agent("writer"), agents * 90.0, agents * 100.0 - 1):
+            pass
+    return r.found()
+
+
 SETS: dict[str, Callable[[int], dict[str, Any]]] = {
     "demo": demo,
     "failed": failed,
     "hostile": hostile,
     "big": big,
     "history": history,
+    "payloads": payloads,
+    "payload_traces": payload_traces,
+    "megabytes": megabytes,
+    "team": team,
 }
 
 

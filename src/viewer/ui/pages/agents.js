@@ -60,6 +60,7 @@ export default function Agents() {
         <td class="num">${r.cost === null ? html`<span class="muted">–</span>` : money(r.cost / r.count)}</td></tr>`)}</tbody></table></div>
       ${rows.length > most && html`<div class="pager"><button class="btn" onClick=${() => setMost(most + 200)}>${count(rows.length - most)} more</button></div>`}
       ${table.sketched && html`<p class="muted note">≈ is read from sketches, within 1 %.</p>`}`}
+    ${(!graph || !table) && !error && html`<div class="loading">Loading …</div>`}
   </div>`;
 }
 

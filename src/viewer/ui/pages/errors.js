@@ -39,6 +39,7 @@ export default function Errors() {
 
   return html`<div class="page"><div class="title"><h1>Errors</h1><${Segments} label="Window of time" value=${since} options=${WINDOWS} onPick=${(/** @type {string} */ v) => setQuery({ since: v })} /></div>
     ${error && html`<${Problem} error=${error} />`}
+    ${!groups && !error && html`<div class="loading">Loading …</div>`}
     ${groups && !groups.length && html`<${Empty} title="Nothing failed"><p>No span failed in this window.</p><//>`}
     ${groups && groups.length > 0 && html`<div class="table-scroll"><table class="data errors"><thead><tr><th>what failed</th><th class="num">count</th><th class="num">traces</th><th class="num">recovered</th><th class="num">first</th><th class="num">last</th><th>trend</th></tr></thead>
       <tbody>${groups.map((g, k) => html`<tr key=${g.id} class=${k === cursor ? "active" : ""}>

@@ -20,6 +20,7 @@ export default function Scores() {
   }, [name]);
   return html`<div class="page"><div class="title"><h1>Scores</h1></div>
     ${error && html`<${Problem} error=${error} />`}
+    ${!answer && !error && html`<div class="loading">Loading …</div>`}
     ${answer && !answer.names.length && html`<${Empty} title="No scores yet"><p>Judge a trace with the thumbs in its head, a span in its pane, or from a program through <code>POST /api/v1/scores</code>.</p><//>`}
     ${answer && answer.names.length > 0 && html`
       <div class="score-names">${[["", null, null], ...answer.names].map(([n, total, mean]) => html`<button key=${n} aria-pressed=${n === name} onClick=${() => setQuery({ name: n })}><b class="clip">${n || "All"}</b>${total !== null && html`<span class="muted">${count(total)}${mean !== null ? ` · mean ${digits3(mean)}` : ""}</span>`}</button>`)}</div>

@@ -43,6 +43,7 @@ function List() {
 
   return html`<div class="page"><div class="title"><h1>Sessions</h1><${Segments} label="Window of time" value=${since} options=${WINDOWS} onPick=${(/** @type {string} */ v) => setQuery({ since: v })} /></div>
     ${error && html`<${Problem} error=${error} />`}
+    ${!rows && !error && html`<div class="loading">Loading …</div>`}
     ${rows && !rows.length && html`<${Empty} title="No sessions"><p>A trace belongs to a session when it names one, for instance with <code>ironspan.scope(session="…")</code>.</p><//>`}
     ${rows && rows.length > 0 && html`<div class="table-scroll"><table class="data"><thead><tr><th>session</th><th>first question</th><th class="num">turns</th><th>errors</th><th class="num">duration</th><th class="num">tokens</th><th class="num">cost</th><th class="num">last</th></tr></thead>
       <tbody>${rows.map((s, k) => html`<tr key=${s.session} class=${k === cursor ? "active" : ""}>

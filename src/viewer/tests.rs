@@ -220,9 +220,10 @@ fn other_machines_are_not_served_without_a_token() {
         options.token = Some(weak.to_owned());
         assert!(matches!(serve(options.clone()), Err(Error::WeakToken)), "{weak}");
     }
-    options.store = folder.0.join("none.db");
+    options.store = folder.0.join("text.db");
     options.token = Some(new_token().unwrap());
-    assert!(matches!(serve(options.clone()), Err(Error::Store(crate::store::StoreError::Missing(_)))));
+    std::fs::write(&options.store, "dear diary ".repeat(500)).unwrap();
+    assert!(matches!(serve(options.clone()), Err(Error::Store(crate::store::StoreError::Foreign(_)))));
 }
 
 #[test]

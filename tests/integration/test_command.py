@@ -174,7 +174,8 @@ def test_help_has_examples_and_completion_is_a_script(written):
         assert "exit status: 0 done" in ran.stdout
     assert "examples:" in ironspan(store, "--help").stdout
     for shell in ("bash", "zsh", "fish"):
-        assert "ironspan" in ironspan(store, "completion", shell).stdout
+        script = ironspan(store, "completion", shell).stdout
+        assert all(word in script for word in ("ironspan", "parquet", "otlp"))
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(written):

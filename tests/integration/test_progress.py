@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.processes import clean_environment
 
 WORDS = [
@@ -44,7 +42,6 @@ def run(store: Path, words: list[str]) -> tuple[str, str]:
     return said, seen.decode()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
     store = tmp_path / "traces.db"
     for words, expected in WORDS:

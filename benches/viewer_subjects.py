@@ -120,6 +120,8 @@ class Viewer:
     name = ""
     # What a row of a trace's tree matches, once the trace is shown.
     row = ""
+    # What has to be known of how it shows a large trace.
+    note = ""
 
     def __init__(self, folder: Path, bin: Path | None = None) -> None:
         self.folder = folder
@@ -247,15 +249,19 @@ class _Peer(Viewer):
 
     def fill(self, traces: Traces) -> None:
         with self.running() as viewer:
-            for body in traces.requests():
-                headers = {"Content-Type": "application/x-protobuf", **self.headers()}
-                _post(f"{viewer.url}/v1/traces", body, headers)
-            # Phoenix answers first and writes later.
-            spans, until = traces.count(), time.monotonic() + _FILL_LIMIT
-            while (held := self.held(viewer.url)) < spans:
-                if time.monotonic() > until:
-                    raise RuntimeError(f"{self.name} holds {held} of {spans} spans")
-                time.sleep(0.5)
+            self.send(viewer, traces)
+
+    def send(self, viewer: Running, traces: Traces) -> None:
+        """Returns when it has all of them."""
+        for body in traces.requests():
+            headers = {"Content-Type": "application/x-protobuf", **self.headers()}
+            _post(f"{viewer.url}/v1/traces", body, headers)
+        # Phoenix answers first and writes later.
+        spans, until = traces.count(), time.monotonic() + _FILL_LIMIT
+        while (held := self.held(viewer.url)) < spans:
+            if time.monotonic() > until:
+                raise RuntimeError(f"{self.name} holds {held} of {spans} spans")
+            time.sleep(0.5)
 
     def headers(self) -> dict[str, str]:
         return {}
@@ -269,6 +275,7 @@ class Phoenix(_Peer):
     """`phoenix serve`, with SQLite in its working folder."""
 
     name = "Phoenix"
+    note = "the first 1,000 spans; the rest by a button"
     row = "text=/^(worker_\\d|think|open_page)(_\\d+)?$/"
 
     def command(self, port: int) -> Sequence[str | Path]:

@@ -103,7 +103,7 @@ def _round(viewer: Viewer, traces: Traces, chromium: Any | None) -> dict[str, fl
     return found
 
 
-def _rows(rounds: dict[str, list[dict[str, float]]]) -> list[Row]:
+def _rows(rounds: dict[str, list[dict[str, float]]], notes: dict[str, str]) -> list[Row]:
     """For each measure a row for each viewer, ironspan first and judged, and the ratios to it."""
     rows = []
     for what, (unit, most) in _BARS.items():
@@ -114,7 +114,8 @@ def _rows(rounds: dict[str, list[dict[str, float]]]) -> list[Row]:
                 rows.append(Row(what, name, None, unit, note="not seen"))
                 continue
             low, middles[name], high = quartiles(values)
-            rows.append(Row(what, name, middles[name], unit, low, high))
+            note = notes[name] if what in (_FIRST_ROW, _NODES) else ""
+            rows.append(Row(what, name, middles[name], unit, low, high, note=note))
             if name == IronspanView.name and most is not None:
                 rows[-1].bar, rows[-1].passed = f"at most {most:,} {unit}".rstrip(), middles[name] <= most
         ours = middles.pop(IronspanView.name, None)
@@ -144,7 +145,7 @@ def measure(quick: bool) -> list[Row]:
             for number in range(1 if quick else 3):
                 for viewer in viewers[number % len(viewers) :] + viewers[: number % len(viewers)]:
                     rounds[viewer.name].append(_round(viewer, traces, chromium))
-    rows = _rows(rounds) + rows
+    rows = _rows(rounds, {viewer.name: viewer.note for viewer in viewers}) + rows
     if lacking is not None:
         for row in rows:
             row.note = row.note if row.value is not None else lacking

@@ -1,6 +1,6 @@
 """Takes the pictures of the README: the demo and 200 runs of history, looked at in Chromium. See scripts/pictures.
 
-Usage: pictures.py CHROMIUM FOLDER
+Usage: pictures.py CHROMIUM FOLDER [PHOENIX]       PHOENIX: the folder of its programs; without, no picture of it
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ import tempfile
 from pathlib import Path
 
 import ironspan
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benches.viewer_subjects import Phoenix, Traces
 
 
 def ironspan_command(*arguments: str) -> None:
@@ -35,8 +39,26 @@ def record(store: Path) -> str:
     return str(demo["id"])
 
 
+def take_phoenix(browser: Browser, programs: Path, store: Path, trace: str, picture: Path) -> None:
+    """The trace of the demo in Arize Phoenix, which gets it by OTLP."""
+    lines = store.parent / "demo.jsonl"
+    ironspan_command("export", f"id:{trace}", "--store", str(store), "--format", "otlp-json", "--output", str(lines))
+    traces = Traces.read(lines, trace)
+    phoenix = Phoenix(store.parent / "phoenix", programs)
+    with phoenix.running() as running:
+        phoenix.send(running, traces)
+        page = browser.new_page(viewport={"width": 1280, "height": 760}, color_scheme="light")
+        page.goto(phoenix.page(running.url, traces))
+        page.get_by_text("vector_search").first.wait_for(timeout=60_000)
+        # What it still loads after that has no end that could be waited for.
+        page.wait_for_timeout(5000)
+        page.screenshot(path=picture)
+        page.close()
+
+
 def main() -> None:
     chromium, folder = sys.argv[1], Path(sys.argv[2])
+    programs = Path(sys.argv[3]) if len(sys.argv) > 3 else None
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         store = Path(temporary, "agents", "traces.db")
@@ -62,6 +84,8 @@ def main() -> None:
         take("failed-span", f"/t/{trace}", "dark", prepare="e")
         take("agents", f"/t/{trace}?tab=agents")
         take("dashboard", "/dashboard", "dark")
+        if programs is not None:
+            take_phoenix(browser, programs, store, trace, folder / "phoenix.png")
         browser.close()
         served.stop()
 

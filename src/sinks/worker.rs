@@ -285,7 +285,8 @@ impl<W: Writer + 'static> Sink for LocalSink<W> {
 
     fn begun(&self, batch: Arc<Batch>) {
         let mut state = self.0.lock();
-        if state.closing.is_some() {
+        // While nothing can be written, what is only news must not take the memory of spans that have ended.
+        if state.closing.is_some() || state.retry.is_some() {
             return;
         }
         state.used = true;

@@ -7,8 +7,7 @@
 //! full, locked for long) is tried again; meanwhile deliveries wait within the destination's byte limit.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use crate::ids::{SpanId, TraceId};
 use crate::ledger::{DropReason, Ledger};
 use crate::sinks::worker::{Again, LocalSink, Writer};
 use crate::sinks::{Delivery, Destination, Health};
+use crate::store::open::{self, Identity};
 use crate::store::{self, Access, Database, StoreError};
 
 /// How often a process with open spans shows that it lives.
@@ -44,6 +44,7 @@ pub fn sink(path: PathBuf, destination: Arc<Destination>, ledger: &'static Ledge
         beaten: Instant::now(),
         looked: Instant::now(),
         replaced: None,
+        seen: Identity::default(),
     };
     LocalSink::new("ironspan-store", writer, destination, ledger)
 }
@@ -53,39 +54,50 @@ pub fn sink(path: PathBuf, destination: Arc<Destination>, ledger: &'static Ledge
 pub struct StoreWriter {
     path: PathBuf,
     destination: Arc<Destination>,
-    open: Option<Open>,
+    open: Option<store::Writer>,
     /// Open spans that are in the store.
     announced: HashSet<(TraceId, SpanId)>,
     beaten: Instant,
     looked: Instant,
     replaced: Option<Instant>,
-}
-
-/// The open store, and which file that was.
-#[derive(Debug)]
-struct Open {
-    writer: store::Writer,
-    file: Option<(u64, u64)>,
+    /// Which file is open, or was the last to be opened.
+    seen: Identity,
 }
 
 impl StoreWriter {
     fn writer(&mut self) -> Result<&mut store::Writer, StoreError> {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            // What was written to a file that is gone is gone with it; what comes now goes to the one at the path.
-            if self.open.as_ref().is_some_and(|open| open.file != identity(&self.path)) {
-                self.open = None;
-                self.announced.clear();
+            // What comes now goes to the file at the path.
+            if self.open.is_some() && self.seen.has_gone_from(&self.path) {
+                self.leave();
             }
         }
         if self.open.is_none() {
+            self.seen = Identity::of(&self.path);
             let database = Database::open(&self.path, Access::Write)?;
-            self.open = Some(Open { writer: store::Writer::new(database), file: identity(&self.path) });
+            self.seen = Identity::of(&self.path);
+            self.open = Some(store::Writer::new(database));
         }
         match &mut self.open {
-            Some(open) => Ok(&mut open.writer),
+            Some(writer) => Ok(writer),
             None => Err(StoreError::Missing(self.path.clone())),
         }
+    }
+
+    /// Lets go of a file that is not at the path any more. Where it was moved, it gets what is in its log; a file that
+    /// others write to with another log does not.
+    fn leave(&mut self) {
+        if let Some(writer) = self.open.take() {
+            let database = writer.into_database();
+            if self.seen.has_another_log(&self.path) {
+                database.close_quickly();
+            } else {
+                let _ = database.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            }
+        }
+        open::remove_log(&self.path, self.seen);
+        self.announced.clear();
     }
 
     fn write_finished(&mut self, delivery: &Delivery) -> Result<(), StoreError> {
@@ -101,11 +113,20 @@ impl StoreWriter {
     /// Puts a new file in the place of a damaged one, once a minute at most: a disk that damages whatever it is given
     /// must not be filled with that.
     fn replace(&mut self, delivery: Delivery) -> Option<Again> {
-        if self.replaced.is_some_and(|at| at.elapsed() < REPLACE) || store::open::set_aside(&self.path).is_err() {
+        let too_soon = self.replaced.is_some_and(|at| at.elapsed() < REPLACE);
+        if too_soon && !self.seen.has_gone_from(&self.path) {
             delivery.dropped(DropReason::Failed);
             return None;
         }
-        self.replaced = Some(Instant::now());
+        match open::set_aside(&self.path, self.seen) {
+            Ok(Some(_)) => self.replaced = Some(Instant::now()),
+            // Another process was first: what is there now is new.
+            Ok(None) => {}
+            Err(_) => {
+                delivery.dropped(DropReason::Failed);
+                return None;
+            }
+        }
         Some(Again { delivery, wait: Duration::ZERO })
     }
 
@@ -174,22 +195,11 @@ impl Writer for StoreWriter {
     fn park(&mut self) {
         // SQLite must not be carried over a fork. Closing must not take long either: the fork waits for this thread.
         if let Some(open) = self.open.take() {
-            open.writer.into_database().close_quickly();
+            open.into_database().close_quickly();
         }
     }
 
     fn finish(&mut self) {
         self.open = None;
     }
-}
-
-/// Which file is at the path: its device and number there. `None` where there is none, or no such numbers.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-    }
-    #[cfg(not(unix))]
-    fs::metadata(path).ok().map(|_| (0, 0))
 }

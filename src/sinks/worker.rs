@@ -289,7 +289,8 @@ impl<W: Writer + 'static> Sink for LocalSink<W> {
 
     fn begun(&self, batch: Arc<Batch>) {
         let mut state = self.0.lock();
-        if state.closing.is_some() || state.jobs.len() >= NEWS {
+        // While nothing can be written, what is only news must not take the memory of spans that have ended.
+        if state.closing.is_some() || state.retry.is_some() || state.jobs.len() >= NEWS {
             return;
         }
         state.used = true;

@@ -1,8 +1,8 @@
 //! Opening a store: for the one thread of a process that writes, or for reading.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -21,6 +21,8 @@ const WRITE_CACHE: i64 = 16 << 10;
 const READ_CACHE: i64 = 8 << 10;
 /// Statements that are kept compiled.
 const STATEMENTS: usize = 64;
+/// How long a process waits for another one that makes or moves the file: either takes milliseconds.
+const ALONE: Duration = Duration::from_secs(2);
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +42,9 @@ pub struct Database {
     place: Place,
 }
 
-/// What tells a file from another one that takes its place: device and inode. `None` where there is no file.
+/// What tells a file from another one that takes its place: device and inode. `None` where there is no file. Where the
+/// system numbers no files it only tells whether there is one.
 pub type Place = Option<(u64, u64)>;
-
-/// Which file is at `path` now. Where the system numbers no files, only whether there is one.
-fn place(path: &Path) -> Place {
-    let found = fs::symlink_metadata(path).ok()?;
-    #[cfg(unix)]
-    let place = (std::os::unix::fs::MetadataExt::dev(&found), std::os::unix::fs::MetadataExt::ino(&found));
-    #[cfg(not(unix))]
-    let place = (0, u64::from(found.is_file()));
-    Some(place)
-}
 
 impl Database {
     /// Opens the store at `path`.
@@ -60,17 +53,23 @@ impl Database {
     ///
     /// There is none (when reading), it is not ours, of a later version, damaged, or the system refuses.
     pub fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
-        let in_memory = path == Path::new(MEMORY);
-        if in_memory {
+        if path == Path::new(MEMORY) {
             // It is there as long as somebody has it open.
+            return Self::connect(path, access);
         } else if access == Access::Write {
             make_file(path)?;
         } else if !path.exists() {
             return Err(StoreError::Missing(path.to_owned()));
         }
+        // SQLite opens the file and then its log, each by its name: both have to be of one store.
+        locked(path, fs::File::try_lock_shared, || Self::connect(path, access))
+    }
+
+    fn connect(path: &Path, access: Access) -> Result<Self, StoreError> {
+        let in_memory = path == Path::new(MEMORY);
         let explain = |error| explain(path, &error);
         // Before it is opened: a file that is replaced in between is then noticed at the next look.
-        let place = place(path);
+        let place = number(path);
         // A reader opens for writing too where it may: SQLite's log needs that, and `query_only` keeps it from changing
         // anything. NOFOLLOW: a link planted in a shared folder must not lead elsewhere.
         let base = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -132,7 +131,7 @@ impl Database {
     /// Whether the file that was opened still has its name: neither deleted nor replaced, nor made where there was none.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        place(&self.path) == self.place
+        number(&self.path) == self.place
     }
 
     /// The file.
@@ -155,35 +154,117 @@ impl Database {
     }
 }
 
-/// Moves a damaged store and its log to names of their own beside it, as they are.
+/// Which file it was: its device and number there, and those of its log. What is at the path later may be another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    file: Place,
+    log: Place,
+}
+
+impl Identity {
+    /// Of what is at the path now.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self { file: number(path), log: number(&beside(path, "-wal")) }
+    }
+
+    /// Whether the file is at the path still and another log is beside it, which other processes write to.
+    #[must_use]
+    pub fn has_another_log(&self, path: &Path) -> bool {
+        let now = Self::of(path);
+        now.file == self.file && now.log.is_some() && now.log != self.log
+    }
+
+    /// Whether the file or its log has gone from the path, or others are in their place.
+    #[must_use]
+    pub fn has_gone_from(&self, path: &Path) -> bool {
+        let now = Self::of(path);
+        now.file != self.file || self.log.is_some() && now.log != self.log
+    }
+}
+
+fn number(path: &Path) -> Place {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    fs::metadata(path).ok().map(|_| (0, 0))
+}
+
+/// The name of a file that SQLite keeps beside the store, or that we do.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Runs `work` while no other process makes, moves or opens the file: what is found there has to be so still when it is
+/// acted on.
+fn alone<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+    locked(path, fs::File::try_lock, work)
+}
+
+/// Runs `work` with a lock on the folder. One that cannot be had, as on Windows, is no reason to do without a store.
+fn locked<T>(path: &Path, lock: fn(&fs::File) -> Result<(), TryLockError>, work: impl FnOnce() -> T) -> T {
+    let folder =
+        fs::File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")));
+    let began = Instant::now();
+    while let Ok(folder) = &folder
+        && matches!(lock(folder), Err(TryLockError::WouldBlock))
+        && began.elapsed() < ALONE
+    {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    work()
+}
+
+/// Moves a damaged store and its log to names of their own beside it, as they are; `None` when another process has done
+/// so already, and what is at the path is not `damaged` any more.
 ///
 /// # Errors
 ///
 /// The system refuses.
-pub fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let with = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let mut aside = with(&format!(".damaged-{since}"));
-    for more in 1.. {
-        if !aside.exists() {
-            break;
-        }
-        aside = with(&format!(".damaged-{since}-{more}"));
-    }
+pub fn set_aside(path: &Path, damaged: Identity) -> Result<Option<PathBuf>, StoreError> {
     let refuse = |error: std::io::Error| StoreError::ReadOnly { path: path.to_owned(), detail: error.to_string() };
-    for end in ["-wal", "-shm"] {
-        let mut name = aside.as_os_str().to_owned();
-        name.push(end);
-        if with(end).exists() {
-            fs::rename(with(end), PathBuf::from(name)).map_err(refuse)?;
+    alone(path, || {
+        if number(path) != damaged.file {
+            return Ok(None);
         }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut aside = beside(path, &format!(".damaged-{since}"));
+        for more in 1.. {
+            if !aside.exists() {
+                break;
+            }
+            aside = beside(path, &format!(".damaged-{since}-{more}"));
+        }
+        for end in ["-wal", "-shm"] {
+            if beside(path, end).exists() {
+                fs::rename(beside(path, end), beside(&aside, end)).map_err(refuse)?;
+            }
+        }
+        fs::rename(path, &aside).map_err(refuse)?;
+        Ok(Some(aside))
+    })
+}
+
+/// Removes the log of a store that has gone from the path, where that log lies there still: SQLite would take it for that
+/// of whatever file comes to the path.
+pub fn remove_log(path: &Path, gone: Identity) {
+    alone(path, || {
+        if number(path) != gone.file && gone.log.is_some() && number(&beside(path, "-wal")) == gone.log {
+            remove_side_files(path);
+        }
+    });
+}
+
+fn remove_side_files(path: &Path) {
+    for end in ["-wal", "-shm"] {
+        // What is not there, or may not be removed, stays for SQLite to judge.
+        let _ = fs::remove_file(beside(path, end));
     }
-    fs::rename(path, &aside).map_err(refuse)?;
-    Ok(aside)
 }
 
 /// The settings of a connection that writes. Their order matters: the wait before whatever may have to wait, and the
@@ -243,13 +324,33 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
     }
     // POSIX: closing a file drops the locks that this process has on it, whoever took them. So only where it is missing.
-    if !path.exists() {
-        options.open(path).map_err(refuse)?;
+    let make = || {
+        if has_nothing(path) {
+            remove_side_files(path);
+            let _ = fs::remove_file(path);
+            options.open(path)?;
+        }
+        Ok(())
+    };
+    if has_nothing(path) {
+        alone(path, make).map_err(refuse)?;
     }
     if !path.is_file() {
         return Err(StoreError::ReadOnly { path: path.to_owned(), detail: String::from("it is not a file") });
     }
     Ok(())
+}
+
+/// Whether there is no file, or an empty one with a log: SQLite writes to a file before it makes the log. The log is then
+/// that of a file that was deleted or emptied, and other processes may have it open still, with an index of it that a new
+/// file must not share.
+fn has_nothing(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(found) => {
+            found.is_file() && found.len() == 0 && ["-wal", "-shm"].iter().any(|end| beside(path, end).exists())
+        }
+        Err(_) => !path.exists(),
+    }
 }
 
 /// An error of SQLite's as a sentence about the file.
@@ -306,6 +407,40 @@ mod tests {
         Database::open(&path, Access::Write).unwrap();
         assert!(!first.is_current() && Database::open(&path, Access::Read).unwrap().is_current());
         assert!(Database::in_memory().unwrap().is_current());
+    }
+
+    #[test]
+    fn a_log_without_its_file_is_no_log_of_the_next_file() {
+        let folder = Folder::new();
+        let path = folder.0.join("traces.db");
+        for leave in [|path: &Path| fs::remove_file(path).unwrap(), |path: &Path| fs::write(path, "").unwrap()] {
+            // It stays open, as in a process that has nothing to write.
+            let first = Database::open(&path, Access::Write).unwrap();
+            let seen = Identity::of(&path);
+            first.connection.execute("INSERT INTO meta VALUES('of', 'the first')", []).unwrap();
+            leave(&path);
+            let second = Database::open(&path, Access::Write).unwrap();
+            assert!(seen.has_gone_from(&path));
+            let count = |sql: &str| second.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(count("SELECT count(*) FROM meta WHERE key = 'of'"), 0);
+            second.connection.execute("INSERT INTO meta VALUES('of', 'the second')", []).unwrap();
+            drop(first);
+            assert_eq!(count("SELECT count(*) FROM meta WHERE value = 'the second'"), 1);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_damaged_file_is_moved_once_however_many_have_found_it() {
+        let folder = Folder::new();
+        let path = folder.0.join("traces.db");
+        fs::write(&path, "damaged").unwrap();
+        let damaged = Identity::of(&path);
+        let aside = set_aside(&path, damaged).unwrap().unwrap();
+        assert_eq!(fs::read(aside).unwrap(), b"damaged");
+        drop(Database::open(&path, Access::Write).unwrap());
+        assert_eq!(set_aside(&path, damaged).unwrap(), None);
+        assert!(path.exists());
     }
 
     #[test]

@@ -44,6 +44,8 @@ MODULES = (
     "trees",
     "endings",
     "unfriendly",
+    "store",
+    "store_places",
 )
 # quiet: waits most of the time, may run beside anything. busy: uses CPU, judges no times. timed: wants the machine.
 LANES = ("quiet", "busy", "timed")

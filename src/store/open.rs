@@ -411,9 +411,9 @@ mod tests {
 
     #[test]
     fn a_log_without_its_file_is_no_log_of_the_next_file() {
-        let folder = Folder::new();
-        let path = folder.0.join("traces.db");
         for leave in [|path: &Path| fs::remove_file(path).unwrap(), |path: &Path| fs::write(path, "").unwrap()] {
+            let folder = Folder::new();
+            let path = folder.0.join("traces.db");
             // It stays open, as in a process that has nothing to write.
             let first = Database::open(&path, Access::Write).unwrap();
             let seen = Identity::of(&path);

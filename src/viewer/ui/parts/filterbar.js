@@ -50,6 +50,8 @@ export function FilterBar({ value, error, onChange }) {
   const [chosen, setChosen] = useState(-1);
   const input = useRef(/** @type {HTMLInputElement|null} */ (null));
   const asking = useRef(/** @type {AbortController|null} */ (null));
+  // Who only passes through with the tabulator must not change the filter.
+  const typed = useRef(false);
 
   useEffect(() => setText(value), [value]);
   useLayoutEffect(() => onKeys({ "/": () => input.current?.focus(), f: () => input.current?.focus() }), []);
@@ -111,7 +113,7 @@ export function FilterBar({ value, error, onChange }) {
   const key = (e) => {
     if (e.key === "ArrowDown" && offers.length) setChosen((chosen + 1) % offers.length);
     else if (e.key === "ArrowUp" && offers.length) setChosen((chosen + offers.length - 1) % offers.length);
-    else if (e.key === "Tab" && offers.length && !e.shiftKey && text.trim()) take(offers[Math.max(0, chosen)]);
+    else if (e.key === "Tab" && offers.length && !e.shiftKey && text.trim() && (typed.current || chosen >= 0)) take(offers[Math.max(0, chosen)]);
     else if (e.key === "Enter") {
       if (chosen >= 0 && offers[chosen]) take(offers[chosen]);
       else {
@@ -132,9 +134,13 @@ export function FilterBar({ value, error, onChange }) {
       placeholder="Filter: agent:coder errors:recovered dur:>5s cost:>0.01 …" aria-label="Filter" role="combobox" aria-expanded=${offers.length > 0}
       aria-controls="filter-offers" aria-invalid=${error?.at !== undefined}
       onInput=${(/** @type {any} */ e) => {
+        typed.current = true;
         setText(e.target.value);
         offer();
-      }} onFocus=${offer} onClick=${offer} onBlur=${() => setTimeout(close, 150)} onKeyDown=${key} />
+      }} onFocus=${() => {
+        typed.current = false;
+        offer();
+      }} onClick=${offer} onBlur=${() => setTimeout(close, 150)} onKeyDown=${key} />
     ${text && html`<button class="filter-clear" aria-label="Clear the filter" onClick=${() => {
       setText("");
       onChange("");

@@ -90,6 +90,9 @@ impl Database {
         if access == Access::Write {
             set_up_writing(&mut connection).map_err(explain)?;
         } else {
+            if matches!(schema::look(&connection).map_err(explain)?, Found::Ours(..schema::VERSION)) {
+                schema::prepare(&mut connection).map_err(explain)?;
+            }
             connection.pragma_update(None, "query_only", true).map_err(explain)?;
             connection.pragma_update(None, "cache_size", -READ_CACHE).map_err(explain)?;
         }
@@ -458,13 +461,36 @@ mod tests {
     }
 
     #[test]
+    fn a_store_of_the_first_version_is_brought_up_to_date_by_writers_and_readers() {
+        for access in [Access::Write, Access::Read] {
+            let folder = Folder::new();
+            let path = folder.0.join("traces.db");
+            let old = Database::open(&path, Access::Write).unwrap();
+            old.connection
+                .execute_batch(
+                    "ALTER TABLE span DROP COLUMN links; DROP TABLE rollup_day; PRAGMA user_version = 1; \
+                     INSERT INTO span(trace, span_id, name, kind, start_ns, duration_ns) VALUES(1, 'a', 'a', 0, 1, 1), \
+                     (1, 'b', 'b', 0, 1, 1); \
+                     INSERT INTO body SELECT id, iif(span_id = 'b', '{\"links\":[]}', '{}') FROM span;",
+                )
+                .unwrap();
+            drop(old);
+            let new = Database::open(&path, access).unwrap();
+            let ask = |sql: &str| new.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(ask("PRAGMA user_version"), schema::VERSION);
+            assert_eq!(ask("SELECT count(*) FROM span WHERE links = (span_id = 'b')"), 2);
+            assert_eq!(ask("SELECT count(*) FROM rollup_day"), 0);
+        }
+    }
+
+    #[test]
     fn a_store_of_a_later_version_says_so() {
         let folder = Folder::new();
         let path = folder.0.join("traces.db");
         let database = Database::open(&path, Access::Write).unwrap();
         database.connection.pragma_update(None, "user_version", 7).unwrap();
         let refused = Database::open(&path, Access::Write).unwrap_err();
-        assert!(refused.to_string().contains("has schema 7, and this version of ironspan knows 1"), "{refused}");
+        assert!(refused.to_string().contains("has schema 7, and this version of ironspan knows 2"), "{refused}");
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// The schema's number, in SQLite's `user_version`.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// "Iron", in SQLite's `application_id`: tells our files from other people's.
 pub const APPLICATION: i32 = 0x4972_6f6e;
 
 /// The tables of [`VERSION`].
 pub const TABLES: &str = include_str!("schema.sql");
+
+/// What makes a file of version 1, 2, ... one of the next.
+const STEPS: [&str; 1] = [include_str!("schema-2.sql")];
 
 /// What a file is, by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +45,24 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Found> {
 ///
 /// What SQLite says; nothing is changed then.
 pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    if look(connection)? != Found::Empty {
+    let is_ready = |found| matches!(found, Found::Foreign | Found::Ours(VERSION..));
+    if is_ready(look(connection)?) {
         return Ok(());
     }
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
     // Another process may have been first.
-    if look(&transaction)? == Found::Empty {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
+    match look(&transaction)? {
+        Found::Empty => {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
+        }
+        Found::Ours(version) => {
+            let known = usize::try_from(version).unwrap_or(1).max(1) - 1;
+            STEPS.iter().skip(known).try_for_each(|step| transaction.execute_batch(step))?;
+        }
+        Found::Foreign => return Ok(()),
+    }
+    if !is_ready(look(&transaction)?) {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()

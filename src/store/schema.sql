@@ -1,4 +1,4 @@
--- Version 1 of the store's schema. Times are nanoseconds since the Unix epoch, durations nanoseconds, money USD.
+-- Version 2 of the store's schema. Times are nanoseconds since the Unix epoch, durations nanoseconds, money USD.
 -- Ids are hexadecimal text, so that a person can paste them. Codes of `kind` and `status` are in the view `spans`.
 
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
